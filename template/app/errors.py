@@ -1,0 +1,125 @@
+"""Every error response, in one shape: RFC 9457 problem details."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import exc
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from starlette.exceptions import HTTPException
+
+from app.engine import is_unavailable
+from app.logs import REQUEST_ID_HEADER
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "5"}
+
+logger = structlog.get_logger(__name__)
+
+
+class Problem(BaseModel):
+    """The body of an error response (RFC 9457)."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(default="about:blank", description="The kind of problem, as a URI.")
+    title: str = Field(description="The HTTP status in words.")
+    status: int = Field(description="The HTTP status code.")
+    detail: str = Field(description="What went wrong with this request.")
+    request_id: str | None = Field(
+        default=None, description="Names the request in the service's logs."
+    )
+    errors: list[dict[str, Any]] | None = Field(
+        default=None, description="What is wrong with which part of the request."
+    )
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Something went wrong.",
+        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+    }
+}
+"""For OpenAPI: any operation may answer with a problem."""
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Turn whatever a request may raise into a problem response."""
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(DBAPIError)(_database_error)
+    app.exception_handler(exc.TimeoutError)(_pool_exhausted)
+    app.exception_handler(Exception)(_unexpected_error)
+
+
+async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+    return _problem(request, error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    # Without `input` and `ctx`: what was sent may be secret, and need not be JSON.
+    errors = [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()]
+    status = 400 if any(item["type"] == "json_invalid" for item in errors) else 422
+    return _problem(request, status, "The request is not valid.", errors=errors)
+
+
+async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
+    if is_unavailable(error):
+        logger.warning("database unavailable", error=type(error.orig).__name__)
+        return _unavailable(request)
+    # The messages of these two quote the values that were sent.
+    quotes_values = isinstance(error, IntegrityError | DataError)
+    conflict = isinstance(error, IntegrityError)
+    log = logger.info if conflict else logger.error
+    log(
+        "database error",
+        error=type(error).__name__,
+        statement=error.statement,
+        exc_info=None if quotes_values else error,
+    )
+    if conflict:
+        return _problem(request, 409, "The request conflicts with what is stored.")
+    return _problem(request, 500, "The request could not be processed.")
+
+
+async def _pool_exhausted(request: Request, error: exc.TimeoutError) -> JSONResponse:
+    logger.warning("database connection pool exhausted")
+    return _unavailable(request)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    # Not logged here: the error travels on to the server, which logs it.
+    response = _problem(request, 500, "The request could not be processed.")
+    response.headers[REQUEST_ID_HEADER] = request.state.request_id
+    return response
+
+
+def _unavailable(request: Request) -> JSONResponse:
+    return _problem(
+        request, 503, "The database is not available at the moment.", headers=RETRY_AFTER
+    )
+
+
+def _problem(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    headers: Any = None,
+    errors: list[dict[str, Any]] | None = None,
+) -> JSONResponse:
+    problem = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=getattr(request.state, "request_id", None),
+        errors=errors,
+    )
+    return JSONResponse(
+        jsonable_encoder(problem, exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
+    )

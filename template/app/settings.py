@@ -1,0 +1,59 @@
+"""The service's configuration: environment variables, and `.env` for development."""
+
+import logging
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from app.engine import DatabaseSettings
+
+
+class Settings(DatabaseSettings):
+    """Everything that differs between deployments.
+
+    Each field is read from the environment variable of the same name in upper
+    case. `.env.example` lists all of them.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    max_body_size: int = Field(default=1024 * 1024, gt=0)
+    """Bytes; a longer request body is answered with 413."""
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _accept_lower_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def log_level_number(self) -> int:
+        """The level as the logging module counts it."""
+        return logging.getLevelNamesMapping()[self.log_level]
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        SystemExit: a variable is missing or wrong; the message names each of them.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SystemExit("\n".join(_explain(error))) from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    sentences = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]).upper()
+        if problem["type"] == "missing":
+            sentences.append(
+                f"{name} is not set: set it in the environment or in .env (see .env.example)."
+            )
+        else:
+            sentences.append(f"{name} is wrong: {problem['msg'].removeprefix('Value error, ')}.")
+    return sentences

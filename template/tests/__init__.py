@@ -1,0 +1,1 @@
+"""The tests; `uv run pytest` needs nothing set up."""

@@ -1,0 +1,124 @@
+"""What every test can ask for: the application, a client, and the database behind them.
+
+A test's sessions share one connection, in a transaction that is rolled back at
+the end, so that nothing is left behind whatever is committed meanwhile. Tests
+with `@pytest.mark.committed` have connections of their own and really commit.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2
+import pytest
+import structlog
+from fastapi import FastAPI
+from pydantic import ValidationError
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app import schema
+from app.database import SessionFactory, create_session_factory
+from app.engine import create_engine
+from app.main import create_app
+from app.settings import Settings
+from tests.database_server import database_server, temporary_database
+from tests.isolation import Contents, IsolatedSession, SynchronizedTransport
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_for_pytest() -> None:
+    """Pass the service's logs on to pytest, which shows them when a test fails."""
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """The database server: the one that TEST_DATABASE_URL names, or one started for the tests."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        try:
+            yield Settings.model_validate({"database_url": url}).database_url
+        except ValidationError as error:
+            pytest.exit(f"TEST_DATABASE_URL: {error.errors()[0]['msg']}.", returncode=1)
+    else:
+        with database_server() as address:
+            yield address
+
+
+@pytest.fixture
+async def scratch_database(server: URL) -> AsyncIterator[URL]:
+    """An empty database for one test."""
+    async with temporary_database(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def settings(server: URL) -> AsyncIterator[Settings]:
+    """The settings of the application under test, with a database that only the tests use."""
+    async with temporary_database(server) as url:
+        yield Settings(_env_file=None, database_url=url)
+
+
+@pytest.fixture(scope="session")
+async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """The tests' database, with the schema that the migrations build."""
+    engine = create_engine(settings)
+    await schema.upgrade(engine)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def contents(engine: AsyncEngine) -> Contents:
+    """The rows that the migrations left, for tests that commit to go back to."""
+    return await Contents.of(engine)
+
+
+@pytest.fixture
+async def session_factory(
+    request: pytest.FixtureRequest, engine: AsyncEngine, contents: Contents
+) -> AsyncIterator[SessionFactory]:
+    """The factory of the sessions that the application uses in this test."""
+    if request.node.get_closest_marker("committed"):
+        yield create_session_factory(engine)
+        await contents.restore(engine)
+        return
+    async with engine.connect() as connection:
+        transaction = await connection.begin()
+        # With the default mode, a rollback in a handler would undo what the test arranged.
+        yield create_session_factory(
+            connection,
+            join_transaction_mode="create_savepoint",
+            sync_session_class=IsolatedSession,
+        )
+        await transaction.rollback()
+
+
+@pytest.fixture
+async def session(session_factory: SessionFactory) -> AsyncIterator[AsyncSession]:
+    """A session to arrange and to assert with.
+
+    Before each of the client's requests it is committed, and after each the
+    objects that the test still holds are read again.
+    """
+    async with session_factory() as session:
+        yield session
+
+
+@pytest.fixture
+async def app(settings: Settings, session_factory: SessionFactory) -> AsyncIterator[FastAPI]:
+    """The application under test, started; its handlers use the test's database."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        app.state.session_factory = session_factory
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client of the application."""
+    transport = SynchronizedTransport(app, session)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client

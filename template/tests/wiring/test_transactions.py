@@ -1,0 +1,134 @@
+"""What a request does is committed before it is answered, or not at all."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.exceptions import ResponseValidationError
+from httpx2 import AsyncClient
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.database import SessionFactory
+from tests.wiring.shop import Item
+from tests.wiring.test_session import add_item
+
+
+async def count(session: AsyncSession) -> int:
+    return await session.scalar(select(func.count()).select_from(Item)) or 0
+
+
+def pool_is_full(engine: AsyncEngine) -> bool:
+    """Whether every connection is back."""
+    assert isinstance(engine.pool, AsyncAdaptedQueuePool)
+    return engine.pool.checkedout() == 0
+
+
+@pytest.mark.committed
+async def test_the_commit_comes_before_the_response(
+    app: FastAPI, session_factory: SessionFactory
+) -> None:
+    seen_when_answered: list[int] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def watched_send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                async with session_factory() as session:
+                    seen_when_answered.append(await count(session))
+            await send(message)
+
+        await app(scope, receive, watched_send)
+
+    async with AsyncClient(
+        transport=httpx2.ASGITransport(watched), base_url="http://test"
+    ) as client:
+        await client.post("/items", json={"name": "lamp"})
+
+    assert seen_when_answered == [1]
+
+
+@pytest.mark.committed
+async def test_a_commit_that_fails_is_a_conflict(
+    client: AsyncClient, session: AsyncSession, engine: AsyncEngine
+) -> None:
+    await add_item(session, "lamp")
+
+    responses = [await client.post("/items", json={"name": "lamp"}) for _ in range(20)]
+
+    assert {response.status_code for response in responses} == {409}
+    assert pool_is_full(engine)
+    assert await count(session) == 1
+
+
+async def test_an_insert_that_fails_can_be_tried_again(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    """https://stackoverflow.com/q/77079297 asks for this."""
+    arranged = await add_item(session, "arranged")
+    names = ["Max", "Cody", "Robin"]
+
+    first = await client.post("/items/under-a-free-name", json=names)
+    second = await client.post("/items/under-a-free-name", json=names)
+
+    assert first.json()["name"] == "Max"
+    assert second.json()["name"] == "Cody"
+    assert await session.get(Item, arranged.id) is arranged
+    assert await count(session) == 3
+
+
+async def test_a_handler_may_commit_and_roll_back_itself(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    response = await client.post("/items/in-two-transactions", json=["kept", "dropped", "last"])
+
+    assert response.status_code == 201
+    names = await session.scalars(select(Item.name).order_by(Item.id))
+    assert list(names) == ["kept", "last"]
+
+
+@pytest.mark.committed
+async def test_a_raised_response_leaves_nothing_behind(
+    client: AsyncClient, session: AsyncSession, engine: AsyncEngine
+) -> None:
+    response = await client.post("/items/then-raise", json={"name": "lamp"})
+
+    assert response.status_code == 418
+    assert await count(session) == 0
+    await session.rollback()
+    assert pool_is_full(engine)
+
+
+@pytest.mark.committed
+async def test_an_unexpected_error_leaves_nothing_behind(
+    client: AsyncClient, session: AsyncSession, engine: AsyncEngine
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await client.post("/items/then-break", json={"name": "lamp"})
+
+    assert pool_is_full(engine)
+    assert await count(session) == 0
+
+
+@pytest.mark.committed
+async def test_a_response_that_fails_validation_leaves_nothing_behind(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    with pytest.raises(ResponseValidationError):
+        await client.post("/items/then-answer-badly", json={"name": "too long a name"})
+
+    assert await count(session) == 0
+
+
+@pytest.mark.committed
+async def test_a_cancelled_request_leaves_nothing_behind(
+    client: AsyncClient, session: AsyncSession, engine: AsyncEngine
+) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.post("/items/then-wait", json={"name": "lamp"})
+
+    assert pool_is_full(engine)
+    assert await count(session) == 0

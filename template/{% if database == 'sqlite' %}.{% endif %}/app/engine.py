@@ -1,0 +1,124 @@
+"""SQLite: how to connect to it, and what its errors mean."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from alembic.util import CommandError
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import PoolResetState
+
+DRIVER = "sqlite+aiosqlite"
+MIGRATION_OPTIONS: dict[str, Any] = {"render_as_batch": True}
+"""SQLite can hardly alter a table: Alembic copies it instead."""
+
+READ_ONLY: dict[str, Any] = {"begin": "DEFERRED"}
+"""Execution options for a transaction that only reads: it waits for no writer."""
+
+UNAVAILABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+    }
+)
+
+
+def _parse_url(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError(f"it must look like {DRIVER}:///path/to/file.db") from None
+    if url.drivername != DRIVER:
+        raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
+    return url
+
+
+class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
+    """Where the database is, and how many connections to it there may be."""
+
+    database_url: Annotated[URL, BeforeValidator(_parse_url)] = make_url(f"{DRIVER}:///app.db")
+    database_pool_size: int = Field(default=15, ge=1)
+    database_pool_timeout: float = Field(default=5, gt=0)
+    """Seconds that a request waits for a connection before it is answered with 503."""
+    database_busy_timeout: float = Field(default=5, gt=0)
+    """Seconds that a transaction waits for another one's write to end."""
+
+
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """Make an engine whose transactions isolate, and whose foreign keys hold."""
+    engine = create_async_engine(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout,
+        hide_parameters=True,
+        # Turns the driver's own, late BEGIN off, in favour of the one below:
+        # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
+        connect_args={"isolation_level": None, "timeout": settings.database_busy_timeout},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later fails if another one
+        # wrote in between, so it takes the write lock at once.
+        mode = connection.get_execution_options().get("begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    @event.listens_for(engine.sync_engine, "reset")
+    def reset(connection: Any, _: Any, state: PoolResetState) -> None:
+        # A commit that a deferred constraint refuses leaves SQLite's transaction
+        # open, and the file locked, while SQLAlchemy takes it for ended.
+        if state.asyncio_safe and connection.driver_connection.in_transaction:
+            connection.rollback()
+
+    return engine
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether the error is that of a file which is busy or out of reach, and may go away."""
+    code = getattr(error.orig, "sqlite_errorcode", 0)
+    return (code & 0xFF) in UNAVAILABLE
+
+
+@contextmanager
+def migrating(connection: Connection) -> Iterator[None]:
+    """Keep foreign keys off while tables are copied, and check them before each commit.
+
+    With foreign keys on, dropping the original of a copied table deletes the
+    rows that refer to it: https://www.sqlite.org/lang_altertable.html#otheralter
+    """
+    # Straight to the driver: in a transaction the pragma would do nothing.
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = OFF")
+    event.listen(connection, "commit", _check_foreign_keys)
+    try:
+        yield
+    finally:
+        event.remove(connection, "commit", _check_foreign_keys)
+        connection.rollback()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken:
+        raise CommandError(f"The migration leaves rows in {broken[0]} that refer to missing rows.")

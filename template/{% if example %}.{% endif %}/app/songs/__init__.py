@@ -1,0 +1,1 @@
+"""The example feature: a catalogue of songs."""

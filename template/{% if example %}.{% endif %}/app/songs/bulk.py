@@ -1,0 +1,82 @@
+"""Loading many songs at once, from a CSV file."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.songs.models import Song
+from app.songs.schemas import SongCreate
+
+BATCH_SIZE = 1000
+"""Rows in memory at a time."""
+
+Row = tuple[int, dict[str, Any]]
+"""The number of a row's last line in the file, and its values."""
+
+
+class SongImportError(ValueError):
+    """The file cannot be imported; the message is a sentence that says where and why."""
+
+
+async def import_songs(session: AsyncSession, lines: Iterable[str]) -> int:
+    """Add the songs of a CSV file to a session's transaction, and count them.
+
+    Args:
+        session: what the songs are added to; the caller commits, or rolls back if this raises.
+        lines: the file's lines, of which the first names the columns.
+
+    Raises:
+        SongImportError: a line is not valid, or its song is there already.
+    """
+    rows = _read(lines)
+    count = 0
+    while batch := list(islice(rows, BATCH_SIZE)):
+        try:
+            async with session.begin_nested():
+                await session.execute(insert(Song), [values for _, values in batch])
+        except IntegrityError:
+            await _find_duplicate(session, batch)
+            raise
+        count += len(batch)
+    return count
+
+
+async def _find_duplicate(session: AsyncSession, batch: list[Row]) -> None:
+    for line, values in batch:
+        try:
+            await session.execute(insert(Song), values)
+        except IntegrityError:
+            message = f"{values['artist']} already has a song named {values['title']}."
+            raise SongImportError(f"Line {line}: {message}") from None
+
+
+def _read(lines: Iterable[str]) -> Iterator[Row]:
+    reader = csv.DictReader(lines, strict=True, restkey="")
+    try:
+        missing = {"title", "artist"} - set(reader.fieldnames or [])
+        unknown = set(reader.fieldnames or []) - set(SongCreate.model_fields)
+        if missing or unknown:
+            names = ", ".join(sorted(missing or unknown))
+            raise SongImportError(
+                f"Line 1: {'missing' if missing else 'unknown'} columns: {names}."
+            )
+        for cells in reader:
+            # An empty cell is a value that was left out.
+            values = {name: cell for name, cell in cells.items() if cell}
+            yield reader.line_num, SongCreate.model_validate(values).model_dump()
+    except ValidationError as error:
+        problem = error.errors()[0]
+        column = str(problem["loc"][0]) or "more cells than columns"
+        raise SongImportError(f"Line {reader.line_num}: {column}: {problem['msg']}.") from None
+    except UnicodeDecodeError:
+        raise SongImportError(
+            f"Line {reader.line_num + 1} or soon after: the text is not UTF-8."
+        ) from None
+    except csv.Error as error:
+        raise SongImportError(f"Line {reader.line_num}: {error}.") from None

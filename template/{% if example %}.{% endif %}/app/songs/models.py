@@ -1,0 +1,20 @@
+"""The tables of the feature."""
+
+from datetime import date
+
+from sqlalchemy import String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base
+
+
+class Song(Base):
+    """A song as it was released by one artist."""
+
+    __tablename__ = "songs"
+    __table_args__ = (UniqueConstraint("artist", "title"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(200))
+    artist: Mapped[str] = mapped_column(String(200))
+    released_on: Mapped[date | None] = mapped_column(index=True)
