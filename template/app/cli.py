@@ -8,6 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from app import features
+from app.engine import is_unavailable
 from app.logs import configure_logging
 from app.schema import alembic_config
 from app.settings import load_settings
@@ -79,4 +80,5 @@ def main() -> None:
     except CommandError as error:
         raise SystemExit(f"Error: {error}") from None
     except DBAPIError as error:
-        raise SystemExit(f"Error: the database refused: {error.orig}") from None
+        problem = "cannot be reached" if is_unavailable(error) else "refused"
+        raise SystemExit(f"Error: The database {problem}: {error.orig}") from None

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from app import DISTRIBUTION, PROJECT_NAME, errors, features, health, schema
 from app.database import create_session_factory
 from app.engine import create_engine
+from app.limits import BodyLimitMiddleware
 from app.logs import RequestLogMiddleware
 from app.settings import Settings
 
@@ -33,9 +34,9 @@ def create_app(settings: Settings) -> FastAPI:
         version=version(DISTRIBUTION),
         lifespan=lifespan,
         responses=errors.RESPONSES,
-        max_body_size=settings.max_body_size,
     )
     app.state.settings = settings
+    app.add_middleware(BodyLimitMiddleware, max_body_size=settings.max_body_size)
     app.add_middleware(RequestLogMiddleware)
     errors.add_handlers(app)
     app.include_router(health.router)

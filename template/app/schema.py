@@ -31,16 +31,10 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
-    """Migrate the database of `engine` up to `revision`."""
+async def upgrade(engine: AsyncEngine) -> None:
+    """Migrate the database of `engine` up to the newest revision."""
     async with engine.connect() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
-
-
-async def downgrade(engine: AsyncEngine, revision: str) -> None:
-    """Migrate the database of `engine` down to `revision`."""
-    async with engine.connect() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), revision))
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from pydantic import ValidationError
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app import schema
+from app import cli, schema
 from app.database import SessionFactory, create_session_factory
 from app.engine import create_engine
 from app.main import create_app
 from app.settings import Settings
+from tests.command_line import Cli
 from tests.database_server import database_server, temporary_database
 from tests.isolation import Contents, IsolatedSession, SynchronizedTransport
 
@@ -54,18 +55,47 @@ async def scratch_database(server: URL) -> AsyncIterator[URL]:
         yield url
 
 
+async def migrate(settings: Settings) -> None:
+    engine = create_engine(settings)
+    await schema.upgrade(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def migrated_database(scratch_database: URL) -> URL:
+    """A database for one test, with the service's tables."""
+    await migrate(Settings(_env_file=None, database_url=scratch_database))
+    return scratch_database
+
+
 @pytest.fixture(scope="session")
-async def settings(server: URL) -> AsyncIterator[Settings]:
+async def own_database(server: URL) -> AsyncIterator[None]:
+    """A stand-in for the database that DATABASE_URL names, which no test may touch."""
+    async with temporary_database(server) as url:
+        settings = Settings(_env_file=None, database_url=url)
+        await migrate(settings)
+        engine = create_engine(settings)
+        before = await Contents.of(engine)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+            yield
+        assert await Contents.of(engine) == before, "A test touched the service's own database."
+        await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def settings(server: URL, own_database: None) -> AsyncIterator[Settings]:
     """The settings of the application under test, with a database that only the tests use."""
     async with temporary_database(server) as url:
-        yield Settings(_env_file=None, database_url=url)
+        settings = Settings(_env_file=None, database_url=url)
+        await migrate(settings)
+        yield settings
 
 
 @pytest.fixture(scope="session")
 async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """The tests' database, with the schema that the migrations build."""
+    """The tests' database, with the schema that the migrations built."""
     engine = create_engine(settings)
-    await schema.upgrade(engine)
     yield engine
     await engine.dispose()
 
@@ -122,3 +152,11 @@ async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[httpx2.As
     transport = SynchronizedTransport(app, session)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs a command of the service: `await run("db", "upgrade", url=...)`."""
+    # The logs go to pytest instead.
+    monkeypatch.setattr(cli, "configure_logging", lambda _: None)
+    return Cli(monkeypatch)

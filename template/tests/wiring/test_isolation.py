@@ -7,6 +7,7 @@ from httpx2 import AsyncClient
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.settings import Settings, load_settings
 from tests.isolation import OverlapError
 from tests.wiring.shop import Item
 from tests.wiring.test_session import add_item
@@ -30,6 +31,11 @@ async def test_every_test_starts_clean(
 
     names = await session.scalars(select(Item.name).order_by(Item.id))
     assert list(names) == ["arranged", "added", "kept", "last", "free"]
+
+
+def test_the_services_own_database_is_another(settings: Settings) -> None:
+    """At the end of the run, the fixture `own_database` makes sure that nothing touched it."""
+    assert load_settings().database_url != settings.database_url
 
 
 async def test_requests_at_once_name_the_marker(client: AsyncClient) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from alembic.util import CommandError
 from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 from sqlalchemy import URL, Connection, Table, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -48,7 +48,7 @@ def _parse_url(value: object) -> object:
 class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
     """Where the database is, and how many connections to it there may be."""
 
-    database_url: Annotated[URL, BeforeValidator(_parse_url)]
+    database_url: Annotated[URL, NoDecode, BeforeValidator(_parse_url)]
     database_pool_size: int = Field(default=5, ge=1)
     database_max_overflow: int = Field(default=10, ge=0)
     """Connections beyond the pool's size that are opened under load and closed after it."""

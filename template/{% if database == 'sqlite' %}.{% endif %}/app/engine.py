@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from alembic.util import CommandError
 from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -36,7 +36,7 @@ def _parse_url(value: object) -> object:
         return value
     try:
         url = make_url(value)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ValueError(f"it must look like {DRIVER}:///path/to/file.db") from None
     if url.drivername != DRIVER:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
@@ -46,7 +46,9 @@ def _parse_url(value: object) -> object:
 class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
     """Where the database is, and how many connections to it there may be."""
 
-    database_url: Annotated[URL, BeforeValidator(_parse_url)] = make_url(f"{DRIVER}:///app.db")
+    database_url: Annotated[URL, NoDecode, BeforeValidator(_parse_url)] = make_url(
+        f"{DRIVER}:///app.db"
+    )
     database_pool_size: int = Field(default=15, ge=1)
     database_pool_timeout: float = Field(default=5, gt=0)
     """Seconds that a request waits for a connection before it is answered with 503."""
@@ -66,6 +68,11 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
         connect_args={"isolation_level": None, "timeout": settings.database_busy_timeout},
     )
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def try_first(_: Any, __: Any, args: Any, options: Any) -> None:
+        # Where this fails, aiosqlite would leave a thread that may outlive the event loop.
+        sqlite3.connect(*args, **options).close()
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: Any) -> None:

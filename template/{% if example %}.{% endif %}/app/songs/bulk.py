@@ -79,4 +79,4 @@ def _read(lines: Iterable[str]) -> Iterator[Row]:
             f"Line {reader.line_num + 1} or soon after: the text is not UTF-8."
         ) from None
     except csv.Error as error:
-        raise SongImportError(f"Line {reader.line_num}: {error}.") from None
+        raise SongImportError(f"Line {reader.line_num + 1}: {error}.") from None

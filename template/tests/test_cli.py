@@ -1,0 +1,27 @@
+from sqlalchemy import URL
+
+from tests.command_line import Cli
+from tests.database_server import detour
+
+
+async def test_a_database_goes_up_and_down(run: Cli, scratch_database: URL) -> None:
+    assert await run("db", "upgrade", url=scratch_database) == 0
+    assert await run("db", "check", url=scratch_database) == 0
+    assert await run("db", "current", url=scratch_database) == 0
+    assert await run("db", "history", url=scratch_database) == 0
+    assert await run("db", "downgrade", "base", url=scratch_database) == 0
+
+
+async def test_an_unknown_revision_is_one_sentence(run: Cli, scratch_database: URL) -> None:
+    words = await run("db", "upgrade", "nonsense", url=scratch_database)
+
+    assert str(words).startswith("Error: Can't locate revision")
+
+
+async def test_a_database_out_of_reach_is_one_sentence(run: Cli, migrated_database: URL) -> None:
+    async with detour(migrated_database) as way:
+        await way.interrupt()
+        words = await run("db", "upgrade", url=way.url)
+
+    assert str(words).startswith("Error: The database cannot be reached")
+    assert "\n" not in str(words)

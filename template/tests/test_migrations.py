@@ -1,0 +1,158 @@
+"""The migrations build what the models say, can be undone, and are written by themselves."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    func,
+    inspect,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app import schema
+from app.database import Base
+from app.engine import create_engine
+from app.settings import Settings
+
+
+async def run(
+    engine: AsyncEngine,
+    function: Callable[..., object],
+    *arguments: str,
+    config: Config | None = None,
+    **options: bool,
+) -> None:
+    """Run one of Alembic's commands on a database."""
+    config = config or schema.alembic_config()
+    async with engine.connect() as connection:
+
+        def run_sync(sync: Connection) -> None:
+            config.attributes["connection"] = sync
+            function(config, *arguments, **options)
+
+        await connection.run_sync(run_sync)
+
+
+@pytest.fixture
+async def scratch_engine(scratch_database: URL) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
+    yield engine
+    await engine.dispose()
+
+
+async def table_names(engine: AsyncEngine) -> set[str]:
+    async with engine.connect() as connection:
+        names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    return set(names) - {"alembic_version"}
+
+
+def test_there_is_one_head() -> None:
+    assert len(ScriptDirectory.from_config(schema.alembic_config()).get_heads()) <= 1
+
+
+async def test_they_build_what_the_models_say(scratch_engine: AsyncEngine) -> None:
+    await schema.upgrade(scratch_engine)
+
+    await run(scratch_engine, command.check)
+    assert await table_names(scratch_engine) == set(Base.metadata.tables)
+
+
+async def test_they_go_down_and_up_again(scratch_engine: AsyncEngine) -> None:
+    await schema.upgrade(scratch_engine)
+    tables = await table_names(scratch_engine)
+
+    await run(scratch_engine, command.downgrade, "base")
+    assert await table_names(scratch_engine) == set()
+
+    await schema.upgrade(scratch_engine)
+    assert await table_names(scratch_engine) == tables
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Config:
+    """A copy of the migrations, to which a test can add some."""
+    config = schema.alembic_config()
+    shutil.copytree(config.get_alembic_option("script_location") or "", tmp_path / "migrations")
+    config.set_main_option("script_location", str(tmp_path / "migrations"))
+    return config
+
+
+def define_tables(*columns: Column[Any]) -> None:
+    """Replace the models of two tables, of which one refers to the other."""
+    for name in ("wiring_wheels", "wiring_cars"):
+        if name in Base.metadata.tables:
+            Base.metadata.remove(Base.metadata.tables[name])
+    Table("wiring_cars", Base.metadata, Column("id", Integer, primary_key=True), *columns)
+    Table(
+        "wiring_wheels",
+        Base.metadata,
+        Column("id", Integer, primary_key=True),
+        Column("car_id", ForeignKey("wiring_cars.id", ondelete="CASCADE")),
+    )
+
+
+@pytest.fixture
+def _models_as_before() -> Iterator[None]:
+    before = set(Base.metadata.tables)
+    yield
+    for name in set(Base.metadata.tables) - before:
+        Base.metadata.remove(Base.metadata.tables[name])
+
+
+@pytest.mark.usefixtures("_models_as_before")
+async def test_a_change_of_a_model_becomes_a_migration(
+    scratch_engine: AsyncEngine, migrations: Config
+) -> None:
+    async def migrate(message: str) -> None:
+        await run(scratch_engine, command.upgrade, "head", config=migrations)
+        await run(scratch_engine, command.revision, message, autogenerate=True, config=migrations)
+        await run(scratch_engine, command.upgrade, "head", config=migrations)
+        await run(scratch_engine, command.check, config=migrations)
+
+    define_tables(Column("name", String(20), unique=True), Column("colour", String(20)))
+    await migrate("add cars")
+    cars, wheels = (Base.metadata.tables[name] for name in ("wiring_cars", "wiring_wheels"))
+    async with scratch_engine.begin() as connection:
+        await connection.execute(cars.insert(), {"id": 1, "name": "beetle", "colour": "red"})
+        await connection.execute(wheels.insert(), [{"car_id": 1}] * 4)
+
+    define_tables(
+        Column("name", String(40), nullable=False),
+        Column("seats", Integer, server_default="4", nullable=False, index=True),
+    )
+    await migrate("change cars")
+
+    cars, wheels = (Base.metadata.tables[name] for name in ("wiring_cars", "wiring_wheels"))
+    async with scratch_engine.connect() as connection:
+        assert (await connection.execute(select(cars))).one() == (1, "beetle", 4)
+        assert await connection.scalar(select(func.count()).select_from(wheels)) == 4
+
+
+@pytest.mark.usefixtures("_models_as_before")
+async def test_a_new_migration_is_formatted(
+    scratch_engine: AsyncEngine, migrations: Config
+) -> None:
+    await run(scratch_engine, command.upgrade, "head", config=migrations)
+    define_tables(Column("name", String(20), unique=True))
+
+    await run(scratch_engine, command.revision, "add cars", autogenerate=True, config=migrations)
+
+    (new,) = Path(migrations.get_main_option("script_location") or "").glob("versions/*cars.py")
+    for arguments in (["format", "--check"], ["check", "--select=I"]):
+        subprocess.run([sys.executable, "-m", "ruff", *arguments, str(new)], check=True)

@@ -1,0 +1,57 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from app.engine import DRIVER
+from app.settings import Settings, load_settings
+
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)  # where there is no .env
+
+
+def test_the_example_has_every_setting_and_its_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = re.findall(r"^(# )?([A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+
+    assert {name for _, name, _ in lines} == {name.upper() for name in Settings.model_fields}
+    Path(tmp_path, ".env").write_text("\n".join(f"{name}={value}" for _, name, value in lines))
+    settings = load_settings()
+    for comment, name, _ in lines:
+        if comment:
+            field = Settings.model_fields[name.lower()]
+            assert getattr(settings, name.lower()) == field.default
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "oracle://localhost/x"),
+        ("DATABASE_URL", f"{DRIVER}://user:hunter2@host:port/name"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{DRIVER}:///name")
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit, match=rf"^{name} is wrong: .*\.$") as error:
+        load_settings()
+    assert "hunter2" not in str(error.value)
+
+
+def test_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{DRIVER}://user:hunter2@localhost/name")
+
+    assert "hunter2" not in repr(load_settings())

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, func, select
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+from app.songs import bulk
+from app.songs.bulk import SongImportError, import_songs
+from app.songs.models import Song
+from tests.command_line import Cli
+from tests.songs.factories import store_song
+
+HEADER = "title,artist,released_on\n"
+
+
+async def count(session: AsyncSession) -> int:
+    return await session.scalar(select(func.count()).select_from(Song)) or 0
+
+
+async def test_songs_come_from_lines(session: AsyncSession) -> None:
+    lines = [HEADER, 'Levitating,"Dua Lipa",2020-10-01\n', "Ålesund,Sun Kil Moon,\n"]
+
+    assert await import_songs(session, lines) == 2
+
+    songs = await session.scalars(select(Song).order_by(Song.id))
+    assert [(song.title, song.released_on and song.released_on.year) for song in songs] == [
+        ("Levitating", 2020),
+        ("Ålesund", None),
+    ]
+
+
+async def test_songs_are_added_batch_by_batch(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "BATCH_SIZE", 10)
+
+    assert await import_songs(session, [HEADER, *(f"{n},Someone,\n" for n in range(25))]) == 25
+    assert await count(session) == 25
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "Line 1: missing columns: artist, title."),
+        (["title\n"], "Line 1: missing columns: artist."),
+        (["title,artist,genre\n"], "Line 1: unknown columns: genre."),
+        ([HEADER, "A,B,\n", ",B,\n"], "Line 3: title: Field required."),
+        ([HEADER, "A,B,soon\n"], "Line 2: released_on: Input should be a valid date"),
+        ([HEADER, "A,B,,more\n"], "Line 2: more cells than columns"),
+        ([HEADER, "A,B,\n", '"C\n', 'D",B,\n', "A,B,\n"], "Line 5: B already has a song named A."),
+        ([HEADER, 'A,"B"C,\n'], "Line 2: "),
+    ],
+)
+async def test_a_wrong_line_is_named(session: AsyncSession, lines: list[str], message: str) -> None:
+    with pytest.raises(SongImportError) as error:
+        await import_songs(session, lines)
+
+    assert str(error.value).startswith(message)
+
+
+async def test_a_song_that_is_there_already_is_named(session: AsyncSession) -> None:
+    await store_song(session, title="A", artist="B")
+
+    with pytest.raises(SongImportError, match="Line 2: B already has a song named A"):
+        await import_songs(session, [HEADER, "A,B,\n"])
+
+
+@pytest.mark.parametrize(
+    ("last_line", "stored"), [(b"Hung Up,Madonna,\n", 2), (b"Hung Up,,\n", 0), (b"\xff,x,\n", 0)]
+)
+async def test_the_command_imports_all_or_nothing(
+    run: Cli, migrated_database: URL, tmp_path: Path, last_line: bytes, stored: int
+) -> None:
+    file = tmp_path / "songs.csv"
+    file.write_bytes(HEADER.encode("utf-8-sig") + b"Levitating,Dua Lipa,\n" + last_line)
+
+    outcome = await run("songs", "import", str(file), url=migrated_database)
+
+    if stored:
+        assert outcome == 0
+    else:
+        assert str(outcome).startswith(f"Error: {file}: Line ")
+        assert str(outcome).endswith("Nothing was imported.")
+    engine = create_async_engine(migrated_database)
+    async with AsyncSession(engine) as session:
+        assert await count(session) == stored
+    await engine.dispose()
+
+
+async def test_a_file_that_is_not_there(run: Cli, migrated_database: URL, tmp_path: Path) -> None:
+    assert await run("songs", "import", str(tmp_path / "nothing.csv"), url=migrated_database) == 2

@@ -1,0 +1,177 @@
+from datetime import date
+from typing import Any
+
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.songs.models import Song
+from tests.songs.factories import store_song, store_songs
+
+NEW_RULES = {"title": "New Rules", "artist": "Dua Lipa", "released_on": "2017-07-07"}
+
+
+async def test_create(client: AsyncClient, session: AsyncSession) -> None:
+    response = await client.post("/songs", json=NEW_RULES)
+
+    assert response.status_code == 201
+    song = (await session.scalars(select(Song))).one()
+    assert response.json() == {"id": song.id, **NEW_RULES}
+    assert song.released_on == date(2017, 7, 7)
+
+
+async def test_the_same_song_twice_is_a_conflict(client: AsyncClient) -> None:
+    await client.post("/songs", json=NEW_RULES)
+
+    response = await client.post("/songs", json=NEW_RULES)
+
+    assert response.status_code == 409
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": ""},
+        {"title": "   "},
+        {"title": "x" * 201},
+        {"title": "\0"},
+        {"title": 5},
+        {"released_on": "yesterday"},
+        {"rating": 5},
+    ],
+)
+async def test_a_song_that_is_not_valid(client: AsyncClient, change: dict[str, Any]) -> None:
+    response = await client.post("/songs", json=NEW_RULES | change)
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["loc"] == ["body", *change]
+
+
+async def test_read(client: AsyncClient, session: AsyncSession) -> None:
+    song = await store_song(session, title="Levitating")
+
+    response = await client.get(f"/songs/{song.id}")
+
+    assert response.json()["title"] == "Levitating"
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+@pytest.mark.parametrize(("song_id", "status"), [("1", 404), ("0", 422), ("9" * 30, 422)])
+async def test_a_song_that_is_not_there(
+    client: AsyncClient, method: str, song_id: str, status: int
+) -> None:
+    response = await client.request(method, f"/songs/{song_id}", json={})
+
+    assert response.status_code == status
+
+
+async def test_update(client: AsyncClient, session: AsyncSession) -> None:
+    song = await store_song(session, title="Physical", released_on=None)
+
+    response = await client.patch(f"/songs/{song.id}", json={"released_on": "2020-01-30"})
+
+    assert response.json()["released_on"] == "2020-01-30"
+    assert song.released_on == date(2020, 1, 30)
+    assert song.title == "Physical"
+
+
+async def test_an_update_cannot_remove_what_is_required(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    song = await store_song(session)
+
+    response = await client.patch(f"/songs/{song.id}", json={"title": None})
+
+    assert response.status_code == 422
+
+
+async def test_an_update_to_another_songs_name_is_a_conflict(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    await store_song(session, artist="Dua Lipa", title="Physical")
+    song = await store_song(session, artist="Dua Lipa", title="Levitating")
+
+    response = await client.patch(f"/songs/{song.id}", json={"title": "Physical"})
+
+    assert response.status_code == 409
+    assert song.title == "Levitating"
+
+
+async def test_delete(client: AsyncClient, session: AsyncSession) -> None:
+    song = await store_song(session)
+
+    response = await client.delete(f"/songs/{song.id}")
+
+    assert response.status_code == 204
+    assert await session.get(Song, song.id) is None
+
+
+async def test_the_list_comes_in_pages(client: AsyncClient, session: AsyncSession) -> None:
+    songs = await store_songs(session, 120)
+
+    first = (await client.get("/songs")).json()
+    last = (await client.get("/songs", params={"offset": 100})).json()
+
+    assert [song["id"] for song in first["items"]] == [song.id for song in songs[:50]]
+    assert [song["id"] for song in last["items"]] == [song.id for song in songs[100:]]
+    assert (last["total"], last["limit"], last["offset"]) == (120, 50, 100)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"limit": 0},
+        {"limit": 101},
+        {"limit": 10**30},
+        {"offset": -1},
+        {"offset": 10**30},
+        {"order_by": "metadata"},
+        {"genre": "pop"},
+        {"artist__ilike": "\0"},
+    ],
+)
+async def test_a_list_that_is_not_valid(client: AsyncClient, params: dict[str, Any]) -> None:
+    response = await client.get("/songs", params=params)
+
+    assert response.status_code == 422
+
+
+async def test_the_list_can_be_ordered(client: AsyncClient, session: AsyncSession) -> None:
+    for year in (2020, 2017, 2024):
+        await store_song(session, released_on=date(year, 1, 1))
+
+    up = (await client.get("/songs", params={"order_by": "released_on"})).json()["items"]
+    down = (await client.get("/songs", params={"order_by": "-released_on"})).json()["items"]
+
+    assert [song["released_on"][:4] for song in up] == ["2017", "2020", "2024"]
+    assert down == up[::-1]
+
+
+@pytest.mark.parametrize(
+    ("params", "titles"),
+    [
+        ({"artist__ilike": "%dua lipa%"}, ["Levitating", "Cold Heart"]),
+        ({"artist__ilike": "dua%", "title__ilike": "%HEART%"}, []),
+        ({"title__ilike": "%HEART%"}, ["Cold Heart"]),
+        ({"artist": "Madonna"}, ["Hung Up"]),
+        ({"title": "Hung Up", "artist": "Dua Lipa"}, []),
+        ({"released_on": "2005-10-17"}, ["Hung Up"]),
+        ({"released_on__gte": "2020-10-01"}, ["Levitating", "Cold Heart"]),
+        ({"released_on__gte": "2020-10-01", "released_on__lt": "2021-01-01"}, ["Levitating"]),
+    ],
+)
+async def test_the_list_can_be_filtered(
+    client: AsyncClient, session: AsyncSession, params: dict[str, str], titles: list[str]
+) -> None:
+    for title, artist, released_on in [
+        ("Levitating", "Dua Lipa", date(2020, 10, 1)),
+        ("Cold Heart", "Elton John, Dua Lipa", date(2021, 8, 13)),
+        ("Hung Up", "Madonna", date(2005, 10, 17)),
+    ]:
+        await store_song(session, title=title, artist=artist, released_on=released_on)
+
+    page = (await client.get("/songs", params=params)).json()
+
+    assert [song["title"] for song in page["items"]] == titles
+    assert page["total"] == len(titles)
