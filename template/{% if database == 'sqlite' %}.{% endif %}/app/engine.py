@@ -121,6 +121,8 @@ def migrating(connection: Connection) -> Iterator[None]:
     finally:
         event.remove(connection, "commit", _check_foreign_keys)
         connection.rollback()
+        # After a commit that was refused, the transaction is still open for the driver alone.
+        connection.connection.rollback()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 

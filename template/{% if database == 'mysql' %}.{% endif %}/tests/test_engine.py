@@ -1,0 +1,58 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
+from sqlalchemy.exc import DataError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.engine import migrating
+
+names = Table(
+    "engine_names", MetaData(), Column("id", Integer, primary_key=True), Column("name", String(5))
+)
+
+
+@pytest.fixture
+async def _table(engine: AsyncEngine) -> AsyncIterator[None]:
+    async with engine.begin() as connection:
+        await connection.run_sync(names.create)
+    yield
+    async with engine.begin() as connection:
+        await connection.run_sync(names.drop)
+
+
+@pytest.mark.usefixtures("_table")
+async def test_text_has_all_of_unicode(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(names.insert(), {"name": "ü漢🎵"})
+
+        assert await connection.scalar(select(names.c.name)) == "ü漢🎵"
+
+
+@pytest.mark.usefixtures("_table")
+async def test_a_value_that_does_not_fit_is_refused(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        with pytest.raises(DataError):
+            await connection.execute(names.insert(), {"name": "too long"})
+
+
+async def test_times_are_in_utc(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT NOW() = UTC_TIMESTAMP()"))
+
+
+async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
+    def migrate(connection: Connection) -> None:
+        with migrating(connection):
+            pass
+
+    async with engine.connect() as first, engine.connect() as second:
+        lock = await first.run_sync(migrating)
+        await first.run_sync(lambda _: lock.__enter__())
+        waiting = asyncio.create_task(second.run_sync(migrate))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+
+        await first.run_sync(lambda _: lock.__exit__(None, None, None))
+        await asyncio.wait_for(waiting, timeout=5)

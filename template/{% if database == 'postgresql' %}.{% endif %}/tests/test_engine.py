@@ -1,0 +1,37 @@
+import asyncio
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.engine import create_engine, migrating
+from app.settings import Settings
+
+
+async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
+    async with engine.connect() as first, engine.connect() as second:
+        assert first.sync_connection
+        assert second.sync_connection
+        with migrating(first.sync_connection), migrating(second.sync_connection):
+            await first.execute(select(1))
+            waiting = asyncio.create_task(second.execute(select(1)))
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            assert not done
+
+            await first.rollback()
+            await asyncio.wait_for(waiting, timeout=5)
+
+
+async def test_through_pgbouncer_no_statement_is_prepared_under_a_name_used_before(
+    settings: Settings,
+) -> None:
+    """Another client may have taken the server connection, and the name, meanwhile."""
+    engine = create_engine(settings.model_copy(update={"database_pgbouncer": True}))
+
+    names: set[str] = set()
+    for _ in range(2):
+        async with engine.connect() as connection:
+            found = await connection.execute(text("SELECT name FROM pg_prepared_statements"))
+            names.update(found.scalars())
+    await engine.dispose()
+
+    assert len(names) == 2
