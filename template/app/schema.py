@@ -7,9 +7,8 @@ from pathlib import Path
 import structlog
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -65,7 +64,7 @@ async def state(engine: AsyncEngine) -> State:
     """
     async with engine.execution_options(**READ_ONLY).connect() as connection:
         current = await connection.run_sync(_current_revisions)
-    return State(current=frozenset(current), needed=_needed_revisions())
+    return State(current, _needed_revisions())
 
 
 async def report(engine: AsyncEngine) -> None:
@@ -79,8 +78,10 @@ async def report(engine: AsyncEngine) -> None:
         logger.warning(current.message)
 
 
-def _current_revisions(connection: Connection) -> tuple[str, ...]:
-    return MigrationContext.configure(connection).get_current_heads()
+def _current_revisions(connection: Connection) -> frozenset[str]:
+    if not inspect(connection).has_table("alembic_version"):
+        return frozenset()
+    return frozenset(connection.scalars(text("SELECT version_num FROM alembic_version")))
 
 
 @cache

@@ -6,11 +6,14 @@ with `@pytest.mark.committed` have connections of their own and really commit.
 """
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 import structlog
+from alembic.config import Config
 from fastapi import FastAPI
 from pydantic import ValidationError
 from sqlalchemy import URL
@@ -66,6 +69,23 @@ async def migrated_database(scratch_database: URL) -> URL:
     """A database for one test, with the service's tables."""
     await migrate(Settings(_env_file=None, database_url=scratch_database))
     return scratch_database
+
+
+@pytest.fixture
+async def scratch_engine(scratch_database: URL) -> AsyncIterator[AsyncEngine]:
+    """An engine for the empty database of one test."""
+    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Config:
+    """A copy of the migrations, to which a test can add some."""
+    config = schema.alembic_config()
+    shutil.copytree(config.get_alembic_option("script_location") or "", tmp_path / "migrations")
+    config.set_main_option("script_location", str(tmp_path / "migrations"))
+    return config
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,8 @@
 """The migrations build what the models say, can be undone, and are written by themselves."""
 
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +10,12 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    URL,
-    Column,
-    Connection,
-    ForeignKey,
-    Integer,
-    String,
-    Table,
-    func,
-    inspect,
-    select,
-)
+from sqlalchemy import Column, ForeignKey, Integer, String, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import schema
 from app.database import Base
-from app.engine import create_engine
-from app.settings import Settings
-
-
-async def run(
-    engine: AsyncEngine,
-    function: Callable[..., object],
-    *arguments: str,
-    config: Config | None = None,
-    **options: bool,
-) -> None:
-    """Run one of Alembic's commands on a database."""
-    config = config or schema.alembic_config()
-    async with engine.connect() as connection:
-
-        def run_sync(sync: Connection) -> None:
-            config.attributes["connection"] = sync
-            function(config, *arguments, **options)
-
-        await connection.run_sync(run_sync)
-
-
-@pytest.fixture
-async def scratch_engine(scratch_database: URL) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
-    yield engine
-    await engine.dispose()
-
-
-async def table_names(engine: AsyncEngine) -> set[str]:
-    async with engine.connect() as connection:
-        names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-    return set(names) - {"alembic_version"}
+from tests.migrating import run, table_names
 
 
 def test_there_is_one_head() -> None:
@@ -82,15 +38,6 @@ async def test_they_go_down_and_up_again(scratch_engine: AsyncEngine) -> None:
 
     await schema.upgrade(scratch_engine)
     assert await table_names(scratch_engine) == tables
-
-
-@pytest.fixture
-def migrations(tmp_path: Path) -> Config:
-    """A copy of the migrations, to which a test can add some."""
-    config = schema.alembic_config()
-    shutil.copytree(config.get_alembic_option("script_location") or "", tmp_path / "migrations")
-    config.set_main_option("script_location", str(tmp_path / "migrations"))
-    return config
 
 
 def define_tables(*columns: Column[Any]) -> None:

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolResetState
 
 DRIVER = "sqlite+aiosqlite"
-MIGRATION_OPTIONS: dict[str, Any] = {"render_as_batch": True}
-"""SQLite can hardly alter a table: Alembic copies it instead."""
+MIGRATION_OPTIONS: dict[str, Any] = {"render_as_batch": True, "transactional_ddl": True}
+"""SQLite can hardly alter a table: Alembic copies it instead. With the BEGIN below,
+DDL is part of the transaction, which Alembic does not expect of SQLite."""
 
 READ_ONLY: dict[str, Any] = {"begin": "DEFERRED"}
 """Execution options for a transaction that only reads: it waits for no writer."""
