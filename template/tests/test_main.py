@@ -1,0 +1,19 @@
+from app.main import create_app
+from app.settings import Settings
+from tests.running import running
+
+
+async def test_applications_in_one_process_are_independent(settings: Settings) -> None:
+    first, second = create_app(settings), create_app(settings)
+
+    async with running(first) as client:
+        async with running(second):
+            assert first.state.engine is not second.state.engine
+            assert first.state.session_factory is not second.state.session_factory
+
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_the_documentation_is_served(settings: Settings) -> None:
+    async with running(create_app(settings)) as client:
+        assert (await client.get("/docs")).status_code == 200
