@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import SessionFactory
+from tests.wiring.factories import add_item
 from tests.wiring.shop import Item
-from tests.wiring.test_session import add_item
 
 pytestmark = pytest.mark.committed
 

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.settings import Settings, load_settings
 from tests.isolation import OverlapError
+from tests.wiring.factories import add_item
 from tests.wiring.shop import Item
-from tests.wiring.test_session import add_item
 
 
 @pytest.mark.parametrize("run", [1, 2])
@@ -23,7 +23,7 @@ async def test_every_test_starts_clean(
     """Each run would find the rows of the one before it, or fail to add them again."""
     assert list(await session.scalars(select(Item))) == []
 
-    await add_item(session, "arranged")
+    await add_item(session, name="arranged")
     await client.post("/items", json={"name": "added"})
     await client.post("/items/in-two-transactions", json=["kept", "dropped", "last"])
     await client.post("/items/under-a-free-name", json=["kept", "free"])

@@ -5,20 +5,14 @@ from httpx2 import AsyncClient
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tests.wiring.factories import add_item
 from tests.wiring.shop import Item
-
-
-async def add_item(session: AsyncSession, name: str = "lamp", stock: int = 0) -> Item:
-    item = Item(name=name, stock=stock)
-    session.add(item)
-    await session.flush()
-    return item
 
 
 async def test_a_handler_sees_what_the_test_arranged(
     client: AsyncClient, session: AsyncSession
 ) -> None:
-    item = await add_item(session)
+    item = await add_item(session, name="lamp")
 
     response = await client.get("/items")
 
@@ -76,7 +70,7 @@ async def test_the_tests_rollback_undoes_only_its_own_work(
     await client.post("/items", json={"name": "of the request"})
     assert await session.scalar(select(func.count()).select_from(Item)) == 1
     await client.post("/items", json={"name": "of another request"})
-    await add_item(session, "of the test")
+    await add_item(session, name="of the test")
 
     await session.rollback()
 

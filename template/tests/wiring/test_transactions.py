@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.database import SessionFactory
+from tests.wiring.factories import add_item
 from tests.wiring.shop import Item
-from tests.wiring.test_session import add_item
 
 
 async def count(session: AsyncSession) -> int:
@@ -54,7 +54,7 @@ async def test_the_commit_comes_before_the_response(
 async def test_a_commit_that_fails_is_a_conflict(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
-    await add_item(session, "lamp")
+    await add_item(session, name="lamp")
 
     responses = [await client.post("/items", json={"name": "lamp"}) for _ in range(20)]
 
@@ -67,7 +67,7 @@ async def test_an_insert_that_fails_can_be_tried_again(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     """https://stackoverflow.com/q/77079297 asks for this."""
-    arranged = await add_item(session, "arranged")
+    arranged = await add_item(session, name="arranged")
     names = ["Max", "Cody", "Robin"]
 
     first = await client.post("/items/under-a-free-name", json=names)

@@ -1,11 +1,11 @@
 """The commands of the feature: `uv run <name> songs --help`."""
 
 import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import progress
 
 from app.database import create_session_factory
 from app.engine import create_engine
@@ -29,21 +29,28 @@ def import_file(
     The file is in UTF-8. Its first line names the columns: title, artist and,
     if wanted, released_on (YYYY-MM-DD).
     """
-    try:
-        count = asyncio.run(_import(file))
-    except SongImportError as error:
-        raise SystemExit(f"Error: {file}: {error} Nothing was imported.") from None
+    with (
+        # Spreadsheets begin a file with a byte order mark, which utf-8-sig leaves out.
+        file.open(encoding="utf-8-sig", newline="") as lines,
+        typer.progressbar(length=file.stat().st_size, label="Importing") as bar,
+    ):
+        try:
+            count = asyncio.run(_import(_counted(lines, bar.update)))
+        except SongImportError as error:
+            raise SystemExit(f"Error: {file}: {error} Nothing was imported.") from None
     typer.echo(f"Imported {count} songs.")
 
 
-async def _import(file: Path) -> int:
+async def _import(lines: Iterable[str]) -> int:
     engine = create_engine(load_settings())
     try:
-        # utf-8-sig: spreadsheets begin the file with a byte order mark.
-        with progress.open(
-            file, "r", encoding="utf-8-sig", newline="", description="Importing"
-        ) as lines:
-            async with create_session_factory(engine).begin() as session:
-                return await import_songs(session, lines)
+        async with create_session_factory(engine).begin() as session:
+            return await import_songs(session, lines)
     finally:
         await engine.dispose()
+
+
+def _counted(lines: Iterable[str], count: Callable[[int], None]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        count(len(line.encode()))
