@@ -1,0 +1,208 @@
+"""The meta suite: options, what is collected, the shared fixtures, and the table at the end."""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from support import interpreters, results
+from support.databases import DatabaseServer, missing_server, serve
+from support.projects import Project
+from support.questions import Combination, behavioural_product, read_questions
+from support.rendering import Template, snapshot
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose what is run."""
+    group = parser.getgroup("meta suite")
+    group.addoption(
+        "--database",
+        action="append",
+        choices=read_questions()["database"].answers,
+        help="test only combinations with this database; may be given several times",
+    )
+    group.addoption(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="run only the I-th of N equal parts of the suite",
+    )
+    group.addoption(
+        "--require-all",
+        action="store_true",
+        help="fail, rather than skip, where a database server is missing",
+    )
+
+
+def _shard(value: str) -> tuple[int, int]:
+    part, _, parts = value.partition("/")
+    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
+        return int(part), int(parts)
+    msg = f"{value!r} is not a part of a whole, such as 1/4."
+    raise argparse.ArgumentTypeError(msg)
+
+
+RENDERS = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose where to render; register the marker and, in the main process, the progress."""
+    if not config.option.basetemp:
+        # Not below pytest's usual folder: each run of pytest, those in the rendered projects
+        # included, takes away others' access to it, which PostgreSQL needs if we are root.
+        config.stash[RENDERS] = Path(tempfile.mkdtemp(prefix="prewired-"))
+        config.option.basetemp = config.stash[RENDERS] / "renders"
+    config.addinivalue_line(
+        "markers", "needs_server: the test runs a rendered service on its database server"
+    )
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        config.pluginmanager.register(results.Progress(terminal))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep what was rendered only for whoever has to find out why a test failed."""
+    if exitstatus == pytest.ExitCode.OK and (renders := session.config.stash.get(RENDERS, None)):
+        shutil.rmtree(renders)
+
+
+def pytest_report_header() -> str:
+    """Say which Python versions can be tested on this machine and which cannot."""
+    missing = [version for version in interpreters.WANTED if not interpreters.find(version)]
+    found = [version for version in interpreters.WANTED if version not in missing]
+    header = f"interpreters: {', '.join(found)}"
+    return f"{header} (not found, so not tested: {', '.join(missing)})" if missing else header
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what --database and --shard select; the latter of what -k and -m left."""
+    databases = config.getoption("database")
+    part, parts = config.getoption("shard") or (1, 1)
+    kept = [item for item in items if not databases or _database(item) in (None, *databases)]
+    # Every n-th: neighbours cost about the same, so the parts do too.
+    kept = kept[part - 1 :: parts]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def _database(item: pytest.Item) -> str | None:
+    """Return the database of the combination that a test is about, if it is about one."""
+    callspec = getattr(item, "callspec", None)
+    values = callspec.params.values() if callspec else ()
+    return next((value.database for value in values if hasattr(value, "database")), None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or under --require-all fail, what this machine has no database server for."""
+    database = _database(item)
+    if database is None or not item.get_closest_marker("needs_server"):
+        return
+    if reason := missing_server(database):
+        item.user_properties.append((results.ROW, item.name))
+        if item.config.getoption("require_all"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Measure every test."""
+    with results.measured(item.user_properties):
+        return (yield)
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> results.Record:
+    """The test's entries for the table."""
+    return results.Record(request.node.user_properties)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The working tree's template, ready to be rendered."""
+    return snapshot(tmp_path_factory.mktemp("snapshot"))
+
+
+@pytest.fixture(scope="session")
+def rendered(
+    template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Combination], Path]:
+    """Renders to look at: one for each combination, never changed."""
+
+    @cache
+    def render(name: str) -> Path:
+        return template.render(tmp_path_factory.mktemp(name) / "service", answers[name])
+
+    answers = {str(combination): combination.answers for combination in behavioural_product()}
+    return lambda combination: render(str(combination))
+
+
+@pytest.fixture(scope="session")
+def make_project(
+    template: Template, pytestconfig: pytest.Config, worker_id: str
+) -> Callable[..., Project]:
+    """Render a combination; the environment comes with the first `uv run`."""
+    # mypy reads each library once for each process, and not once for each combination.
+    shared = {"MYPY_CACHE_DIR": str(pytestconfig.cache.mkdir(f"mypy-{worker_id}"))}
+
+    def make(path: Path, combination: Combination, **settings: str) -> Project:
+        version = str(combination.answers.get("python_version", interpreters.WANTED[0]))
+        template.render(path, combination.answers)
+        return Project(path, interpreters.at_least(version), shared | settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def kept_projects(
+    make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Combination], Project]:
+    """Projects that many tests use, and leave as they were, because environments take time."""
+
+    @cache
+    def make(name: str) -> Project:
+        project = make_project(tmp_path_factory.mktemp(name) / "service", combinations[name])
+        project.run("uv", "sync")
+        return project
+
+    combinations = {str(combination): combination for combination in behavioural_product()}
+    return lambda combination: make(str(combination))
+
+
+@pytest.fixture(scope="session")
+def servers(
+    kept_projects: Callable[[Combination], Project],
+) -> Iterator[Callable[[Combination], DatabaseServer]]:
+    """Database servers that run until the end, one for each kept project that asks for it."""
+    started: dict[str, DatabaseServer] = {}
+    with ExitStack() as stack:
+
+        def start(combination: Combination) -> DatabaseServer:
+            name = str(combination)
+            if name not in started:
+                started[name] = stack.enter_context(serve(kept_projects(combination)))
+            return started[name]
+
+        yield start
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with the table."""
+    reports = [
+        report
+        for category in terminalreporter.stats.values()
+        for report in category
+        if isinstance(report, pytest.TestReport)
+    ]
+    if lines := results.table(reports):
+        terminalreporter.section("combinations")
+        for line in lines:
+            terminalreporter.line(line)
+    if (renders := terminalreporter.config.stash.get(RENDERS, None)) and renders.exists():
+        terminalreporter.line(f"What was rendered is kept in {renders}.")

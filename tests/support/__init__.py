@@ -1,0 +1,1 @@
+"""What the tests share: combinations, renders, and programs run in rendered projects."""

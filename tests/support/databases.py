@@ -1,0 +1,66 @@
+"""Database servers for the rendered services: those that their own tests start."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support import programs
+from support.projects import Project
+
+SERVE = Path(__file__).with_name("serve_databases.py")
+
+PROGRAMS = {"mysql": ("mariadbd", "mysqld")}
+"""What must be on PATH; SQLite needs no server and PostgreSQL's comes in a wheel."""
+
+
+def missing_server(database: str) -> str | None:
+    """Say in one sentence why this machine cannot serve the database, or return None."""
+    needed = PROGRAMS.get(database)
+    # The generated tests look there as well.
+    path = os.pathsep.join([programs.environment()["PATH"], "/usr/sbin", "/usr/local/sbin"])
+    if needed is None or any(shutil.which(program, path=path) for program in needed):
+        return None
+    return (
+        f"{database} is not tested, because none of {', '.join(needed)} is on PATH; "
+        "on Debian and Ubuntu `apt install mariadb-server` brings it."
+    )
+
+
+class DatabaseServer:
+    """A private server, kept running by a process in the project's environment."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        """Wait until the server runs."""
+        self._process = process
+        self.url = self._answer()
+
+    def create(self) -> str:
+        """Create an empty database and return its URL."""
+        assert self._process.stdin is not None
+        print(file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        if answer := self._process.stdout.readline().strip():
+            return answer
+        msg = f"The database server's process ended with exit code {self._process.wait()}."
+        raise AssertionError(msg)
+
+
+@contextmanager
+def serve(project: Project) -> Iterator[DatabaseServer]:
+    """Run the server that the project's own tests would start."""
+    with subprocess.Popen(
+        [programs.uv(), "run", "--quiet", "python", str(SERVE)],
+        cwd=project.path,
+        env=project.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield DatabaseServer(process)
+        # The end of its input tells the process to stop the server and end.

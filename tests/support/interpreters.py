@@ -1,0 +1,63 @@
+"""The Python interpreters on this machine."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from support.programs import environment
+from support.questions import read_questions
+
+WANTED = [str(version) for version in read_questions()["python_version"].answers]
+"""The versions that the template offers, oldest first."""
+
+TESTED_ON = ("3.11", "3.13")
+"""The versions on which one combination of each database is run, besides the matrix."""
+
+Version = tuple[int, int]
+
+
+def parse(version: str) -> Version:
+    """Return "3.11" as (3, 11)."""
+    major, minor = version.split(".")
+    return int(major), int(minor)
+
+
+def at_least(version: str) -> Path:
+    """Return the oldest interpreter found that is not older than `version`."""
+    for candidate in WANTED:
+        if parse(candidate) >= parse(version) and (found := find(candidate)):
+            return found
+    msg = f"No Python {version} or newer was found."
+    raise LookupError(msg)
+
+
+@cache
+def find(version: str) -> Path | None:
+    """Return an interpreter of that minor version which really runs, or None."""
+    return next(filter(lambda path: _runs(path, version), _candidates(version)), None)
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    name = f"python{version}"
+    # The interpreter behind the suite's own environment.
+    yield Path(sys.base_prefix) / "bin" / name
+    if on_path := shutil.which(name, path=environment()["PATH"]):
+        yield Path(on_path)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"), reverse=True)
+
+
+def _runs(path: Path, version: str) -> bool:
+    """Tell a working interpreter from a missing one, or a shim with nothing behind it."""
+    code = "import sys, ssl, sqlite3; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run(
+            [path, "-c", code], capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return answer.stdout.strip() == version

@@ -1,0 +1,127 @@
+"""Programs run in a known environment, with a time limit, and with their output kept."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+OUTPUT_LINES_SHOWN = 60
+
+INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"),
+    *("XDG_CACHE_HOME", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+"""Anything else, such as DATABASE_URL, VIRTUAL_ENV or CI, would change what is tested."""
+
+INHERITED_FROM_UV = (
+    *("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
+    *("UV_LINK_MODE", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_HTTP_TIMEOUT"),
+)
+"""Where packages come from; what uv does with a project stays the project's own matter."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a program left behind."""
+
+    command: tuple[str, ...]
+    cwd: Path
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Both streams."""
+        return self.stdout + self.stderr
+
+    def report(self) -> str:
+        """Return the command, its exit code and the end of its output, for people."""
+        lines = self.output.rstrip().splitlines()
+        if len(lines) > OUTPUT_LINES_SHOWN:
+            left_out = f"[{len(lines) - OUTPUT_LINES_SHOWN} lines left out]"
+            lines = [left_out, *lines[-OUTPUT_LINES_SHOWN:]]
+        headline = (
+            f"{' '.join(self.command)}  (in {self.cwd}) ended with exit code {self.exit_code}"
+        )
+        return "\n".join([headline, *lines])
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return the environment for a program, with `extra` variables and no accidental ones."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in INHERITED or name in INHERITED_FROM_UV
+    }
+    # `uv run pytest` put the meta suite's own tools first; a project must find only its own.
+    own = str(Path(sys.prefix) / "bin")
+    search = [entry for entry in inherited["PATH"].split(os.pathsep) if entry != own]
+    return {
+        **inherited,
+        "PATH": os.pathsep.join(search),
+        # An interpreter that is missing is reported by the suite, never fetched by uv.
+        "UV_PYTHON_DOWNLOADS": "never",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        **extra,
+    }
+
+
+def uv() -> str:
+    """Return the uv that runs this suite, which need not be on PATH."""
+    found = os.environ.get("UV") or shutil.which("uv")
+    if not found:
+        msg = "uv is not on PATH: run the suite with `uv run pytest`."
+        raise RuntimeError(msg)
+    return found
+
+
+def run(
+    *command: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+    timeout: float = 300,
+) -> Finished:
+    """Run a program to its end; unless `check` is off, a failure is an AssertionError."""
+    # Files and not pipes: a daemon that inherits a pipe would keep the reader waiting.
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment() if env is None else env,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        try:
+            exit_code: int | None = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            exit_code = None
+            # Asked nicely, most programs say where they are.
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        texts = []
+        for stream in (stdout, stderr):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+    finished = Finished(command, cwd, process.returncode, *texts)
+    if exit_code is None:
+        msg = f"No end after {timeout:.0f} s: {finished.report()}"
+        raise AssertionError(msg)
+    if check and exit_code:
+        raise AssertionError(finished.report())
+    return finished

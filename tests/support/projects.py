@@ -1,0 +1,86 @@
+"""Rendered projects and the programs run in them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+from support import programs
+from support.programs import Finished
+
+CLOSING_LINE = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+) in [\d.]+s\b.*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A rendered project; programs run in it as its owner would run them."""
+
+    path: Path
+    python: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables for every program, such as UV_RESOLUTION."""
+
+    @property
+    def slug(self) -> str:
+        """The project's own command."""
+        answers = yaml.safe_load((self.path / ".copier-answers.yml").read_text(encoding="utf-8"))
+        return str(answers["project_slug"])
+
+    def with_settings(self, **settings: str) -> Self:
+        """Return the same project with more environment variables."""
+        return replace(self, settings={**self.settings, **settings})
+
+    def run(
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        timeout: float = 300,
+    ) -> Finished:
+        """Run a command in the project's folder."""
+        if command[0] == "uv":
+            command = (programs.uv(), *command[1:])
+        return programs.run(
+            *command, cwd=self.path, env=self.environment(env), check=check, timeout=timeout
+        )
+
+    def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the environment that `run` uses."""
+        return programs.environment(UV_PYTHON=str(self.python), **self.settings, **(env or {}))
+
+    def uv_run(
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        timeout: float = 300,
+    ) -> Finished:
+        """Run a command of the project's own environment."""
+        return self.run("uv", "run", *command, env=env, check=check, timeout=timeout)
+
+    def tests(self, *arguments: str) -> int:
+        """Run the generated tests, all of which must pass, and return their number."""
+        finished = self.uv_run("pytest", *arguments)
+        counts = outcomes(finished)
+        # Skipped, deselected or expected to fail is not proven.
+        if list(counts) != ["passed"]:
+            msg = f"Not every generated test was run and passed: {finished.report()}"
+            raise AssertionError(msg)
+        return counts["passed"]
+
+    def git(self, *arguments: str) -> str:
+        """Run git and return what it printed."""
+        return self.run("git", *arguments).stdout
+
+
+def outcomes(finished: Finished) -> dict[str, int]:
+    """Return the counts of pytest's closing line, such as {"passed": 3, "failed": 1}."""
+    closing = CLOSING_LINE.findall(finished.stdout)
+    if not closing:
+        msg = f"pytest closed without counts: {finished.report()}"
+        raise AssertionError(msg)
+    counts = (entry.split() for entry in closing[-1].split(", "))
+    return {outcome: int(count) for count, outcome in counts}

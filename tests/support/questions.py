@@ -1,0 +1,134 @@
+"""The questions of copier.yml and the combinations of answers that follow from them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations as pairs_of
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+Answer = str | bool
+
+TEXT_OPTIONS = ("project_name", "project_slug", "description", "author_name", "author_email")
+"""Questions that take any text; what they write is data, never code."""
+
+FILE_OPTIONS = ("license", "python_version")
+"""Questions that add files or change metadata, but no code that runs."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of copier.yml."""
+
+    name: str
+    details: Mapping[str, Any]
+
+    @property
+    def computed(self) -> bool:
+        """Whether nobody is ever asked: a value or a guard of the template's own."""
+        return self.details.get("when") is False
+
+    @property
+    def behavioural(self) -> bool:
+        """Whether the answer changes code; anything not declared otherwise is assumed to."""
+        return not self.computed and self.name not in (*TEXT_OPTIONS, *FILE_OPTIONS)
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Every possible answer; empty for a question that takes any text."""
+        choices = self.details.get("choices")
+        if isinstance(choices, Mapping):
+            choices = choices.values()
+        if choices:
+            return [
+                choice["value"] if isinstance(choice, Mapping) else choice for choice in choices
+            ]
+        return [True, False] if self.details.get("type") == "bool" else []
+
+
+def read_questions(copier_yml: Path = ROOT / "copier.yml") -> dict[str, Question]:
+    """Return the questions in the order in which they are asked."""
+    settings = yaml.safe_load(copier_yml.read_text(encoding="utf-8"))
+    return {
+        name: Question(name, details)
+        for name, details in settings.items()
+        if not name.startswith("_")
+    }
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Answers to all behavioural questions, and to file options where a test chooses them."""
+
+    behaviour: Mapping[str, Answer]
+    files: Mapping[str, Answer] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the name for test ids and tables, such as "sqlite-example"."""
+        words = {True: "{}", False: "no_{}"}
+        return "-".join(
+            words[answer].format(name) if isinstance(answer, bool) else answer
+            for name, answer in self.behaviour.items()
+        )
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """What to hand to Copier."""
+        return {**self.behaviour, **self.files}
+
+    @property
+    def database(self) -> str:
+        """The answer that decides which server the combination needs."""
+        return str(self.behaviour["database"])
+
+
+def behavioural_product() -> list[Combination]:
+    """Return the full product of the behavioural options."""
+    return [Combination(answers) for answers in _product(q for q in _all() if q.behavioural)]
+
+
+def first_of_each_database() -> list[Combination]:
+    """Return one combination per database, with everything else as the first answer has it."""
+    first = {combination.database: combination for combination in reversed(behavioural_product())}
+    return list(reversed(first.values()))
+
+
+def file_product() -> list[dict[str, Answer]]:
+    """Return the full product of the file options."""
+    return _product(question for question in _all() if question.name in FILE_OPTIONS)
+
+
+def with_file_options(
+    combinations: Sequence[Combination], choices: Sequence[Mapping[str, Answer]]
+) -> list[Combination]:
+    """Give each combination the file options that cover most pairs of answers not yet seen."""
+    seen: set[frozenset[tuple[str, Answer]]] = set()
+    covered = []
+    for combination in combinations:
+
+        def pairs(
+            files: Mapping[str, Answer], behaviour: Mapping[str, Answer] = combination.behaviour
+        ) -> set[frozenset[tuple[str, Answer]]]:
+            answers = {**behaviour, **files}
+            return {frozenset(pair) for pair in pairs_of(answers.items(), 2)}
+
+        files = max(choices, key=lambda choice: len(pairs(choice) - seen))
+        seen |= pairs(files)
+        covered.append(Combination(combination.behaviour, files))
+    return covered
+
+
+def _all() -> Iterable[Question]:
+    return read_questions().values()
+
+
+def _product(questions: Iterable[Question]) -> list[dict[str, Answer]]:
+    chosen = list(questions)
+    return [
+        dict(zip((question.name for question in chosen), answers, strict=True))
+        for answers in product(*(question.answers for question in chosen))
+    ]

@@ -1,0 +1,94 @@
+"""The command that people type, and answers that it must refuse."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import programs
+from support.programs import Finished
+from support.questions import Answer, Combination, first_of_each_database
+from support.rendering import Template
+
+REFUSALS = [
+    ("project_name", "", "Give the service a name"),
+    ("project_name", " \t ", "Give the service a name"),
+    ("project_name", "two\nlines", "on one line"),
+    ("project_name", "x" * 300, "at most 100 characters"),
+    ("project_slug", "", "Use lower-case letters"),
+    ("project_slug", "My Service!", "Use lower-case letters"),
+    ("project_slug", "1abc", "beginning with a letter"),
+    ("project_slug", "a--b", "single hyphens"),
+    ("project_slug", "-a", "beginning with a letter"),
+    ("project_slug", "a-", "single hyphens"),
+    ("project_slug", "naïve", "Use lower-case letters"),
+    ("project_slug", "a\n", "Use lower-case letters"),
+    ("project_slug", "x" * 300, "at most 50 characters"),
+    ("project_slug", "fastapi", "Choose another slug"),
+    ("description", "two\nlines", "on one line"),
+    ("description", "x" * 1000, "at most 300 characters"),
+    ("author_name", "two\nlines", "on one line"),
+    ("author_name", "x" * 300, "at most 100 characters"),
+    ("author_email", "nope", "Give an address such as"),
+    ("author_email", "a@b@c.example", "Give an address such as"),
+    ("author_email", "ada@example.com\n", "Give an address such as"),
+    ("license", "GPL-9.0", "is not in"),
+    ("python_version", "3.9", "is not in"),
+    ("database", "oracle", "is not in"),
+]
+
+
+def copy(template: Template, destination: Path, *options: str) -> Finished:
+    """Run Copier as a person would, but without a terminal and without settings of one's own."""
+    settings = destination.with_name("settings.yml")
+    settings.write_text("{}\n", encoding="utf-8")
+    return programs.run(
+        *(sys.executable, "-m", "copier", "copy", "--defaults", *options),
+        *(str(template.path), str(destination)),
+        cwd=destination.parent,
+        env=programs.environment(COPIER_SETTINGS_PATH=str(settings)),
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+def test_copy_without_a_terminal(
+    combination: Combination, template: Template, tmp_path: Path
+) -> None:
+    """Nothing is asked, no trust is needed, and the message says how to go on."""
+    destination = tmp_path / "service"
+    copied = copy(template, destination, "--data", f"database={combination.database}")
+    assert copied.exit_code == 0, copied.report()
+    assert (destination / "pyproject.toml").is_file()
+    for command in (f"cd {destination}", "uv run pytest", "db upgrade", "uv run fastapi dev"):
+        assert command in copied.output
+    assert "warning" not in copied.output.lower()
+
+
+@pytest.mark.parametrize(("question", "answer", "words"), REFUSALS)
+def test_bad_answers_are_refused(
+    question: str, answer: Answer, words: str, template: Template, tmp_path: Path
+) -> None:
+    """One sentence says what to give instead, and nothing has been written."""
+    destination = tmp_path / "service"
+    with pytest.raises(ValueError, match=re.escape(words)) as refusal:
+        template.render(destination, {question: answer})
+    assert is_one_sentence(str(refusal.value))
+    assert question in str(refusal.value)
+    assert not destination.exists()
+
+
+def is_one_sentence(text: str) -> bool:
+    """Whether the text is one line without a full stop before its end."""
+    return "\n" not in text.strip() and not re.search(r"[.!?] [A-Z]", text)
+
+
+@pytest.mark.parametrize("bad", ["project_slug=My Service!", "database=oracle"])
+def test_the_command_fails_on_bad_answers(bad: str, template: Template, tmp_path: Path) -> None:
+    """Scripts can rely on the exit code, and the last line is the sentence."""
+    destination = tmp_path / "service"
+    refused = copy(template, destination, "--data", bad)
+    assert refused.exit_code == 1
+    assert bad.partition("=")[0] in refused.stderr.rstrip().splitlines()[-1]
+    assert not destination.exists()

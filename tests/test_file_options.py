@@ -1,0 +1,130 @@
+"""Every licence and every Python version: each file parses, and the files agree with each other."""
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support import programs
+from support.questions import (
+    Answer,
+    Combination,
+    behavioural_product,
+    file_product,
+    first_of_each_database,
+    read_questions,
+)
+from support.rendering import Template, files_in
+
+TEXTS: dict[str, Answer] = {
+    "project_name": 'The "best" app, c:\\new',
+    "project_slug": "best-app",
+    "description": 'It\'s "quick" # and {braces}',
+    "author_name": 'Dwayne "Rock" Müller',
+    "author_email": "rock@example.com",
+}
+
+LICENSE_TITLES = {
+    "MIT": "MIT License",
+    "Apache-2.0": "Apache License",
+    "BSD-3-Clause": "BSD 3-Clause License",
+}
+
+LICENSE_IN_README = {
+    "MIT": "MIT",
+    "Apache-2.0": "Apache",
+    "BSD-3-Clause": "BSD",
+    "proprietary": "All rights reserved",
+}
+
+PYTHON_VERSION = re.compile(r"(?<![\d.])3\.\d\d(?![\d.])")
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    ".json": json.loads,
+    ".py": ast.parse,
+    ".toml": tomllib.loads,
+    ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
+}
+
+FULL_PRODUCT = [
+    Combination(combination.behaviour, files)
+    for combination, files in product(first_of_each_database(), file_product())
+]
+
+PYTHON_VERSIONS = read_questions()["python_version"].answers
+
+
+def _name(combination: Combination) -> str:
+    return "-".join([str(combination), *map(str, combination.files.values())])
+
+
+@pytest.mark.parametrize("combination", FULL_PRODUCT, ids=_name)
+def test_files_parse_and_agree(
+    combination: Combination, template: Template, tmp_path: Path
+) -> None:
+    """Awkward but honest answers arrive exactly, in every file that has them."""
+    answers = combination.answers | TEXTS
+    project = template.render(tmp_path / "service", answers)
+    texts = {
+        path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
+        for path in files_in(project)
+    }
+    parsed = {
+        name: PARSERS[Path(name).suffix](text)
+        for name, text in texts.items()
+        if Path(name).suffix in PARSERS
+    }
+
+    remembered = parsed[".copier-answers.yml"]
+    assert isinstance(remembered, dict)
+    assert {name: remembered[name] for name in answers} == answers
+
+    pyproject = parsed["pyproject.toml"]
+    assert isinstance(pyproject, dict)
+    metadata = pyproject["project"]
+    version = str(answers["python_version"])
+    assert metadata["name"] == answers["project_slug"]
+    assert metadata["description"] == answers["description"]
+    assert metadata["authors"] == [{"name": TEXTS["author_name"], "email": TEXTS["author_email"]}]
+    assert metadata["requires-python"] == f">={version}"
+    assert str(answers["project_slug"]) in metadata["scripts"]
+
+    if title := LICENSE_TITLES.get(str(answers["license"])):
+        assert metadata["license"] == answers["license"]
+        assert metadata["license-files"] == ["LICENSE"]
+        assert title in texts["LICENSE"]
+        if answers["license"] != "Apache-2.0":  # whose text names nobody
+            assert str(TEXTS["author_name"]) in texts["LICENSE"]
+    else:
+        assert "LICENSE" not in texts
+        assert "license-files" not in metadata
+        assert metadata["license"].startswith("LicenseRef-")
+    assert LICENSE_IN_README[str(answers["license"])] in texts["README.md"]
+
+    # One Python version everywhere: none older than the answer is ever mentioned.
+    mentioned = {
+        (name, found) for name, text in texts.items() for found in PYTHON_VERSION.findall(text)
+    }
+    older = PYTHON_VERSIONS[: PYTHON_VERSIONS.index(version)]
+    assert not {(name, found) for name, found in mentioned if found in older}
+
+
+@pytest.mark.parametrize("version", PYTHON_VERSIONS)
+@pytest.mark.parametrize("combination", behavioural_product(), ids=str)
+def test_every_python_version_is_born_formatted(
+    combination: Combination, version: str, template: Template, tmp_path: Path
+) -> None:
+    """What the formatter and the linter expect depends on the oldest Python."""
+    answers = combination.answers | {"python_version": version}
+    project = template.render(tmp_path / "service", answers)
+    ruff = str(Path(sys.prefix, "bin", "ruff"))
+    programs.run(ruff, "format", "--check", cwd=project)
+    programs.run(ruff, "check", cwd=project)

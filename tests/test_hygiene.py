@@ -1,0 +1,161 @@
+"""What must hold for every file that the template has or renders."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+
+import jinja2.sandbox
+import pytest
+import yaml
+
+from support.questions import ROOT, Combination, behavioural_product, read_questions
+from support.rendering import Template, files_in
+
+COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
+
+Rendered = Callable[[Combination], Path]
+
+EMPTY_BY_CONVENTION = ("__init__.py", "py.typed")
+
+JINJA_LEFT_OVER = re.compile(r"(?<!\$)\{\{|\{%|\{#")
+
+DATABASE_WORDS = {
+    "sqlite": re.compile(r"sqlite", re.IGNORECASE),
+    "postgresql": re.compile(r"postgres|asyncpg|pgserver|pgbouncer", re.IGNORECASE),
+    "mysql": re.compile(r"mysql|maria|asyncmy", re.IGNORECASE),
+}
+
+MENTIONS_ALLOWED: dict[tuple[str, str], str] = {}
+"""The file and the database that it may name though another was chosen: the reason."""
+
+NOT_ON_WINDOWS = re.compile(
+    r'[<>:"|?*\\\x00-\x1f]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)', re.IGNORECASE
+)
+
+NEEDS_TRUST = {"_tasks", "_migrations", "_jinja_extensions"}
+
+
+@COMBINATIONS
+def test_no_empty_files_or_folders(combination: Combination, rendered: Rendered) -> None:
+    """A condition that renders nothing leaves nothing behind."""
+    project = rendered(combination)
+    empty = [
+        path
+        for path in project.rglob("*")
+        if (path.is_dir() and not any(path.iterdir()))
+        or (
+            path.is_file()
+            and not path.read_text(encoding="utf-8").strip()
+            and path.name not in EMPTY_BY_CONVENTION
+        )
+    ]
+    assert not empty
+
+
+@COMBINATIONS
+def test_text_is_tidy(combination: Combination, rendered: Rendered) -> None:
+    """Files end with one newline; no line ends with spaces or shows its Jinja."""
+    untidy = {}
+    for path in files_in(rendered(combination)):
+        text = path.read_bytes().decode()
+        faults = {
+            "no newline at the end": text and not text.endswith("\n"),
+            "blank lines at the end": text.endswith("\n\n"),
+            "blank lines at the beginning": text.startswith("\n"),
+            "spaces at the end of a line": re.search(r"[ \t]$", text, re.MULTILINE),
+            "carriage returns": "\r" in text,
+            "tabs": "\t" in text,
+            "left-over Jinja": JINJA_LEFT_OVER.search(text),
+        }
+        if found := [fault for fault, present in faults.items() if present]:
+            untidy[path.relative_to(rendered(combination)).as_posix()] = found
+    assert not untidy
+
+
+@COMBINATIONS
+def test_only_the_chosen_database_is_mentioned(
+    combination: Combination, rendered: Rendered
+) -> None:
+    """Nobody reads about a database that their service does not use."""
+    project = rendered(combination)
+    mentions = {
+        (path.relative_to(project).as_posix(), database)
+        for path in files_in(project)
+        for database, words in DATABASE_WORDS.items()
+        if database != combination.database
+        and words.search(f"{path.relative_to(project)}\n{path.read_text(encoding='utf-8')}")
+    }
+    assert mentions <= MENTIONS_ALLOWED.keys()
+
+
+def test_every_database_has_its_words() -> None:
+    """A new database does not slip past the test above."""
+    assert set(read_questions()["database"].answers) == set(DATABASE_WORDS)
+
+
+def test_allowed_mentions_are_still_needed(rendered: Rendered) -> None:
+    """An exception that nothing uses any more hides the next mistake."""
+    used = {
+        (name, database)
+        for combination in behavioural_product()
+        for name, database in MENTIONS_ALLOWED
+        if database != combination.database
+        and (path := rendered(combination) / name).exists()
+        and DATABASE_WORDS[database].search(path.read_text(encoding="utf-8"))
+    }
+    assert used == MENTIONS_ALLOWED.keys()
+
+
+@COMBINATIONS
+def test_rendered_names_are_legal_everywhere(combination: Combination, rendered: Rendered) -> None:
+    """A service can be checked out on Windows and macOS."""
+    project = rendered(combination)
+    assert not _illegal(path.relative_to(project).as_posix() for path in project.rglob("*"))
+
+
+def test_template_names_are_legal_everywhere(template: Template) -> None:
+    """So can the template, with its conditions in the names of folders."""
+    names = (path.relative_to(template.path).as_posix() for path in files_in(template.path))
+    assert not _illegal(name for name in names if not name.startswith(".git/"))
+
+
+def _illegal(names: Iterable[str]) -> list[str]:
+    """Return names that Windows refuses, or that differ from another only in case."""
+    listed = list(names)
+    same = Counter(name.casefold() for name in listed)
+    return [
+        name
+        for name in listed
+        if len(name) > 200
+        or same[name.casefold()] > 1
+        or any(NOT_ON_WINDOWS.search(part) for part in PurePosixPath(name).parts)
+    ]
+
+
+@COMBINATIONS
+def test_no_two_sources_render_to_one_path(combination: Combination, template: Template) -> None:
+    """Copier would let the last one win, in silence."""
+    environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    context = {
+        **{name: question.details.get("default") for name, question in read_questions().items()},
+        **combination.answers,
+        "_copier_conf": {"answers_file": ".copier-answers.yml"},
+    }
+    root = template.path / "template"
+    sources: dict[str, list[str]] = {}
+    for path in files_in(root):
+        source = path.relative_to(root)
+        parts = [environment.from_string(part).render(context) for part in source.parts]
+        if all(parts):
+            target = PurePosixPath(*parts).as_posix().removesuffix(".jinja")
+            sources.setdefault(target, []).append(str(source))
+    assert not {target: names for target, names in sources.items() if len(names) > 1}
+
+
+def test_nothing_asks_for_trust() -> None:
+    """`copier copy` and `copier update` work without --trust."""
+    settings = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    assert not settings.keys() & NEEDS_TRUST
+    assert settings["_envops"]["undefined"] == "jinja2.StrictUndefined"
+    assert settings["_min_copier_version"]

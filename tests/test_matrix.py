@@ -1,0 +1,108 @@
+"""Every combination, taken through all that its owner would do on the first day."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support import interpreters
+from support.databases import serve
+from support.interpreters import TESTED_ON, parse
+from support.projects import Project
+from support.questions import (
+    Combination,
+    behavioural_product,
+    file_product,
+    first_of_each_database,
+    with_file_options,
+)
+from support.results import Record
+
+pytestmark = pytest.mark.needs_server
+
+OLDEST = interpreters.WANTED[0]
+NEWEST_FOUND = max(filter(interpreters.find, interpreters.WANTED), key=parse)
+
+MATRIX = with_file_options(
+    behavioural_product(),
+    [
+        files
+        for files in file_product()
+        if parse(str(files["python_version"])) <= parse(NEWEST_FOUND)
+    ],
+)
+
+ONE_PER_DATABASE = with_file_options(
+    first_of_each_database(),
+    [files for files in file_product() if files["python_version"] == OLDEST],
+)
+
+MakeProject = Callable[..., Project]
+
+
+@pytest.mark.parametrize("combination", MATRIX, ids=str)
+def test_combination(
+    combination: Combination, make_project: MakeProject, tmp_path: Path, record: Record
+) -> None:
+    """A fresh project is clean to every tool, its tests pass, and its migrations are complete."""
+    record.row(combination)
+    with record.stage("render"):
+        project = make_project(tmp_path / "service", combination)
+        project.git("init", "--quiet")
+        project.git("add", "--all")
+    with record.stage("dependencies"):
+        project.run("uv", "sync")
+    with record.stage("formatter"):
+        project.uv_run("ruff", "format", "--check")
+    with record.stage("linter"):
+        project.uv_run("ruff", "check")
+    with record.stage("type checker"):
+        project.uv_run("mypy")
+    run_tests_and_migrate(project, record)
+    with record.stage("born formatted"):
+        project.uv_run("ruff", "format")
+        project.uv_run("ruff", "check", "--fix")
+        # Nor has anything above left a file behind that git would see.
+        status = project.git("status", "--porcelain").splitlines()
+        assert [line for line in status if not line.startswith("A  ")] == ["?? uv.lock"]
+
+
+@pytest.mark.parametrize("combination", ONE_PER_DATABASE, ids=str)
+def test_lowest_versions(
+    combination: Combination, make_project: MakeProject, tmp_path: Path, record: Record
+) -> None:
+    """The lower bounds in the generated pyproject.toml are true."""
+    record.row(f"{combination}, lowest versions")
+    project = make_project(tmp_path / "service", combination, UV_RESOLUTION="lowest-direct")
+    with record.stage("dependencies"):
+        project.run("uv", "sync")
+    run_tests_and_migrate(project, record)
+
+
+@pytest.mark.parametrize("version", list(filter(interpreters.find, TESTED_ON)))
+@pytest.mark.parametrize("combination", ONE_PER_DATABASE, ids=str)
+def test_interpreter(
+    combination: Combination,
+    version: str,
+    make_project: MakeProject,
+    tmp_path: Path,
+    record: Record,
+) -> None:
+    """A project that admits old Pythons works on newer ones too."""
+    record.row(f"{combination}, Python {version}")
+    rendered = make_project(tmp_path / "service", combination)
+    project = replace(rendered, python=interpreters.at_least(version))
+    with record.stage("dependencies"):
+        project.run("uv", "sync")
+    run_tests_and_migrate(project, record)
+
+
+def run_tests_and_migrate(project: Project, record: Record) -> None:
+    """Run the generated tests, then migrate an empty database and compare it with the models."""
+    with record.stage("generated tests"):
+        record.tests(project.tests())
+    with record.stage("migrations"), serve(project) as server:
+        env = {"DATABASE_URL": server.create()}
+        project.uv_run(project.slug, "db", "upgrade", env=env)
+        project.uv_run(project.slug, "db", "check", env=env)

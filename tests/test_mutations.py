@@ -1,0 +1,513 @@
+"""The mutation check: break the wiring of a rendered service, and its own tests must notice.
+
+A suite that is green only shows that nothing was found. Each mutation below takes away one thing
+that the service promises; the generated tests that it names must then fail.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from support.databases import DatabaseServer
+from support.projects import Project
+from support.questions import Combination, behavioural_product
+from support.results import Record
+
+NOTICED = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
+
+EVERY_DATABASE = ("sqlite", "postgresql", "mysql")
+SQLITE = ("sqlite",)
+"""Enough for a mutation of code that is the same on every database."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change to one file of a rendered project."""
+
+    name: str
+    file: str
+    old: str
+    """Text that the file has exactly once."""
+    new: str
+    fails: tuple[str, ...]
+    """What to run: test files, or single tests as `file::test`; each must have a failure."""
+    databases: tuple[str, ...] = EVERY_DATABASE
+    example: bool = True
+    by_error: bool = False
+    """Whether it is a fixture that notices, which pytest calls an error and not a failure."""
+
+
+TRANSACTIONS = "tests/wiring/test_transactions.py"
+SESSION = "tests/wiring/test_session.py"
+CONCURRENCY = "tests/wiring/test_concurrency.py"
+ISOLATION = "tests/wiring/test_isolation.py"
+MIGRATIONS = "tests/test_migrations.py"
+SONGS = "migrations/versions/2026_11_21_8c3d2f5b9a41_create_songs.py"
+
+MUTATIONS = [
+    # The unit of work
+    Mutation(
+        "the response is sent before the commit",
+        "app/database.py",
+        'scope="function"',
+        'scope="request"',
+        (
+            f"{TRANSACTIONS}::test_the_commit_comes_before_the_response",
+            f"{TRANSACTIONS}::test_a_commit_that_fails_is_a_conflict",
+        ),
+    ),
+    Mutation(
+        "nothing is committed",
+        "app/database.py",
+        "        await session.commit()\n",
+        "",
+        (
+            f"{TRANSACTIONS}::test_the_commit_comes_before_the_response",
+            f"{SESSION}::test_the_test_sees_what_a_handler_added",
+            "tests/songs/test_router.py::test_create",
+        ),
+    ),
+    Mutation(
+        "whatever is raised, the work is committed",
+        "app/database.py",
+        "        yield session\n        await session.commit()\n",
+        "        try:\n            yield session\n"
+        "        finally:\n            await session.commit()\n",
+        (
+            f"{TRANSACTIONS}::test_a_raised_response_leaves_nothing_behind",
+            f"{TRANSACTIONS}::test_an_unexpected_error_leaves_nothing_behind",
+            f"{TRANSACTIONS}::test_a_response_that_fails_validation_leaves_nothing_behind",
+            f"{TRANSACTIONS}::test_a_cancelled_request_leaves_nothing_behind",
+        ),
+    ),
+    Mutation(
+        "a commit expires objects",
+        "app/database.py",
+        "expire_on_commit=False",
+        "expire_on_commit=True",
+        (f"{SESSION}::test_an_object_shows_what_a_handler_changed",),
+    ),
+    Mutation(
+        "constraints have no names",
+        "app/database.py",
+        "naming_convention={",
+        "info={",
+        (MIGRATIONS,),
+    ),
+    # The engines
+    Mutation(
+        "foreign keys are not enforced",
+        "app/engine.py",
+        'execute("PRAGMA foreign_keys = ON")\n        cursor.execute("PRAGMA journal_mode',
+        'execute("PRAGMA journal_mode',
+        ("tests/wiring/test_deferred.py",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "transactions take the write lock late",
+        "app/engine.py",
+        '.get("begin", "IMMEDIATE")',
+        '.get("begin", "DEFERRED")',
+        (f"{CONCURRENCY}::test_three_units_go_to_three_buyers",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "readers take the write lock",
+        "app/engine.py",
+        '{"begin": "DEFERRED"}',
+        '{"begin": "IMMEDIATE"}',
+        (f"{CONCURRENCY}::test_readers_do_not_wait_for_a_writer",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "the journal is not written ahead",
+        "app/engine.py",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA journal_mode = DELETE",
+        (f"{CONCURRENCY}::test_readers_do_not_wait_for_a_writer",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "tables are not copied to alter them",
+        "app/engine.py",
+        '"render_as_batch": True',
+        '"render_as_batch": False',
+        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_migration",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "foreign keys stay on while tables are copied",
+        "app/engine.py",
+        "PRAGMA foreign_keys = OFF",
+        "PRAGMA foreign_keys = ON",
+        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_migration",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "an outage is an unexpected error",
+        "app/errors.py",
+        "    if is_unavailable(error):\n",
+        "    if False:\n",
+        ("tests/test_outage.py",),
+        databases=("postgresql", "mysql"),
+    ),
+    Mutation(
+        "logs show parameters",
+        "app/engine.py",
+        "pool_timeout=settings.database_pool_timeout,\n        hide_parameters=True,",
+        "pool_timeout=settings.database_pool_timeout,",
+        ("tests/test_errors.py::test_a_database_error_shows_its_statement_in_the_log_alone",),
+        databases=("sqlite", "postgresql"),
+    ),
+    Mutation(
+        "logs show parameters",
+        "app/engine.py",
+        "        hide_parameters=True,\n",
+        "",
+        ("tests/test_errors.py::test_a_database_error_shows_its_statement_in_the_log_alone",),
+        databases=("mysql",),
+    ),
+    Mutation(
+        "processes migrate at once",
+        "app/engine.py",
+        'connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")',
+        "pass",
+        ("tests/test_engine.py::test_one_process_migrates_at_a_time",),
+        databases=("postgresql",),
+    ),
+    Mutation(
+        "processes migrate at once",
+        "app/engine.py",
+        "if not connection.scalar(select(func.get_lock(MIGRATION_LOCK, MIGRATION_LOCK_TIMEOUT))):",
+        "if False:",
+        ("tests/test_engine.py::test_one_process_migrates_at_a_time",),
+        databases=("mysql",),
+    ),
+    Mutation(
+        "a value that does not fit is cut",
+        "app/engine.py",
+        "CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+        "''",
+        ("tests/test_engine.py::test_a_value_that_does_not_fit_is_refused",),
+        databases=("mysql",),
+    ),
+    Mutation(
+        "text is not all of Unicode",
+        "app/engine.py",
+        '.setdefault("charset", "utf8mb4")',
+        '.setdefault("charset", "latin1")',
+        ("tests/test_engine.py::test_text_has_all_of_unicode",),
+        databases=("mysql",),
+    ),
+    # Errors, limits, probes, logs, features: the same on every database
+    Mutation(
+        "a conflict is an unexpected error",
+        "app/errors.py",
+        "    if conflict:\n",
+        "    if False:\n",
+        (
+            f"{TRANSACTIONS}::test_a_commit_that_fails_is_a_conflict",
+            "tests/songs/test_router.py::test_the_same_song_twice_is_a_conflict",
+        ),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "an exhausted pool is an unexpected error",
+        "app/errors.py",
+        "    app.exception_handler(exc.TimeoutError)(_pool_exhausted)\n",
+        "",
+        ("tests/test_errors.py::test_without_a_free_connection_a_request_is_to_be_tried_again",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "nobody hears when to try again",
+        "app/errors.py",
+        'RETRY_AFTER = {"Retry-After": "5"}',
+        "RETRY_AFTER: dict[str, str] = {}",
+        (
+            "tests/test_errors.py::test_without_a_free_connection_a_request_is_to_be_tried_again",
+            "tests/test_health.py::test_ready_follows_the_database",
+        ),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "errors are not problem details",
+        "app/errors.py",
+        'MEDIA_TYPE = "application/problem+json"',
+        'MEDIA_TYPE = "application/json"',
+        ("tests/test_errors.py",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "an invalid request is quoted",
+        "app/errors.py",
+        '("loc", "msg", "type")',
+        '("loc", "msg", "type", "input")',
+        ("tests/test_errors.py::test_an_invalid_request_says_what_is_wrong_but_not_what_was_sent",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "only announced bodies are limited",
+        "app/limits.py",
+        'received += len(message.get("body", b""))',
+        "received += 0",
+        ("tests/test_errors.py::test_a_body_that_does_not_announce_its_length_is_limited_too",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "a stale schema is ready",
+        "app/health.py",
+        "    if state.pending:\n",
+        "    if False:\n",
+        ("tests/test_health.py::test_a_stale_schema_is_reported",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "a client's request id is ignored",
+        "app/logs.py",
+        'Headers(scope=scope).get(REQUEST_ID_HEADER, "")',
+        '""',
+        ("tests/test_logs.py::test_a_request_is_logged_with_its_id",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "any request id is taken over",
+        "app/logs.py",
+        "if not REQUEST_ID.fullmatch(request_id):",
+        "if not request_id:",
+        ("tests/test_logs.py::test_a_request_without_a_usable_id_gets_one",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "lines do not have the request id",
+        "app/logs.py",
+        "        structlog.contextvars.bind_contextvars(request_id=request_id)\n",
+        "",
+        ("tests/test_logs.py::test_a_request_is_logged_with_its_id",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "features have no routes",
+        "app/features.py",
+        'return [module.router for _, module in _modules("router")]',
+        "return []",
+        ("tests/test_features.py::test_a_folder_is_a_feature", "tests/songs/test_router.py"),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "features have no models",
+        "app/features.py",
+        'for _ in _modules("models"):',
+        "for _ in ():",
+        ("tests/test_features.py::test_a_folder_is_a_feature",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "a database out of reach is a traceback",
+        "app/cli.py",
+        "except DBAPIError as error:",
+        "except ZeroDivisionError as error:",
+        ("tests/test_cli.py::test_a_database_out_of_reach_is_one_sentence",),
+        databases=SQLITE,
+    ),
+    # Migrations
+    Mutation(
+        "a column is not as its model says",
+        SONGS,
+        'sa.Column("released_on", sa.Date(), nullable=True)',
+        'sa.Column("released_on", sa.Date(), nullable=False)',
+        (f"{MIGRATIONS}::test_they_build_what_the_models_say",),
+    ),
+    Mutation(
+        "a column is too short",
+        SONGS,
+        'sa.Column("title", sa.String(length=200)',
+        'sa.Column("title", sa.String(length=100)',
+        (f"{MIGRATIONS}::test_they_build_what_the_models_say",),
+    ),
+    Mutation(
+        "a constraint is missing",
+        SONGS,
+        '        sa.UniqueConstraint("artist", "title", name=op.f("uq_songs_artist_title")),\n',
+        "",
+        (
+            f"{MIGRATIONS}::test_they_build_what_the_models_say",
+            "tests/songs/test_router.py::test_the_same_song_twice_is_a_conflict",
+        ),
+    ),
+    Mutation(
+        "a downgrade forgets a table",
+        SONGS,
+        '    op.drop_table("songs")\n',
+        "",
+        (f"{MIGRATIONS}::test_they_go_down_and_up_again",),
+    ),
+    Mutation(
+        "new migrations are not formatted",
+        "pyproject.toml",
+        'options = "format --quiet REVISION_SCRIPT_FILENAME"',
+        'options = "version"',
+        (f"{MIGRATIONS}::test_a_new_migration_is_formatted",),
+    ),
+    # The tests' own plumbing
+    Mutation(
+        "sessions join the test's transaction",
+        "tests/conftest.py",
+        '            join_transaction_mode="create_savepoint",\n',
+        "",
+        (f"{TRANSACTIONS}::test_an_insert_that_fails_can_be_tried_again",),
+    ),
+    Mutation(
+        "a test's transaction is committed",
+        "tests/conftest.py",
+        "await transaction.rollback()",
+        "await transaction.commit()",
+        (f"{ISOLATION}::test_every_test_starts_clean",),
+    ),
+    Mutation(
+        "what was committed stays",
+        "tests/conftest.py",
+        "        await contents.restore(engine)\n",
+        "",
+        (f"{ISOLATION}::test_every_test_starts_clean",),
+    ),
+    Mutation(
+        "the tests use the service's own database",
+        "tests/conftest.py",
+        "yield settings\n",
+        'yield settings.model_copy(update={"database_url": os.environ["DATABASE_URL"]})\n',
+        (ISOLATION,),
+        by_error=True,
+    ),
+    Mutation(
+        "a test's objects are stale",
+        "tests/isolation.py",
+        "await reload(self._session)",
+        "pass",
+        (f"{SESSION}::test_an_object_shows_what_a_handler_changed",),
+    ),
+    Mutation(
+        "handlers do not see what a test arranged",
+        "tests/isolation.py",
+        "            async with self._lock:\n                await self._session.commit()\n",
+        "",
+        (f"{SESSION}::test_the_tests_rollback_undoes_only_its_own_work",),
+    ),
+    Mutation(
+        "overlapping requests are not noticed",
+        "tests/isolation.py",
+        "            raise OverlapError\n",
+        "            pass\n",
+        (f"{ISOLATION}::test_requests_at_once_name_the_marker",),
+    ),
+    # The example: the same on every database
+    Mutation(
+        "an update clears what it does not name",
+        "app/songs/service.py",
+        "exclude_unset=True",
+        "exclude_unset=False",
+        ("tests/songs/test_router.py::test_update",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "a page has no maximum",
+        "app/songs/schemas.py",
+        "ge=1, le=100)",
+        "ge=1)",
+        ("tests/songs/test_router.py::test_a_list_that_is_not_valid",),
+        databases=SQLITE,
+    ),
+    Mutation(
+        "the order cannot be turned round",
+        "app/songs/service.py",
+        'column.desc() if query.order_by.startswith("-") else column.asc()',
+        "column.asc()",
+        ("tests/songs/test_router.py::test_the_list_can_be_ordered",),
+        databases=SQLITE,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A mutation of one combination."""
+
+    mutation: Mutation
+    combination: Combination
+
+    @property
+    def database(self) -> str:
+        """The database that decides whether the case can be run here."""
+        return self.combination.database
+
+    def __str__(self) -> str:
+        """Return the test's id."""
+        return f"{self.combination}: {self.mutation.name}"
+
+
+CASES = [
+    Case(mutation, combination)
+    for combination, mutation in product(behavioural_product(), MUTATIONS)
+    if combination.database in mutation.databases
+    and combination.answers["example"] == mutation.example
+]
+
+
+@pytest.fixture(scope="session")
+def proven_projects(
+    kept_projects: Callable[[Combination], Project],
+    servers: Callable[[Combination], DatabaseServer],
+) -> Callable[[Combination], Project]:
+    """Projects whose tests pass as rendered, on a server that is already running."""
+
+    @cache
+    def prove(name: str) -> Project:
+        combination = combinations[name]
+        project = kept_projects(combination).with_settings(
+            TEST_DATABASE_URL=servers(combination).url
+        )
+        project.tests()
+        return project
+
+    combinations = {str(case.combination): case.combination for case in CASES}
+    return lambda combination: prove(str(combination))
+
+
+@pytest.mark.needs_server
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_mutation_is_caught(
+    case: Case, proven_projects: Callable[[Combination], Project], record: Record
+) -> None:
+    """Where the generated tests passed, the ones that the mutation names now fail."""
+    record.row(f"{case.combination}, mutations")
+    project, fails = proven_projects(case.combination), case.mutation.fails
+    stop_early = ["-x"] if len(fails) == 1 else []
+    with mutated(project.path, case.mutation):
+        finished = project.uv_run("pytest", "-q", *stop_early, *fails, check=False, timeout=120)
+    # 1 is "tests failed"; with any other code, something else is wrong.
+    assert finished.exit_code == 1, f"Not noticed: {finished.report()}"
+    accepted = ("FAILED", "ERROR") if case.mutation.by_error else ("FAILED",)
+    noticed = [test for word, test in NOTICED.findall(finished.stdout) if word in accepted]
+    for test in fails:
+        assert any(name.startswith(test) for name in noticed), f"Not noticed: {finished.report()}"
+    record.tests(1)
+
+
+@contextmanager
+def mutated(project: Path, mutation: Mutation) -> Iterator[None]:
+    """Change the file, and put it back afterwards."""
+    path = project / mutation.file
+    original = path.read_text(encoding="utf-8")
+    found = original.count(mutation.old)
+    assert found == 1, f"Out of date: {mutation.file} has {found} times what is to be replaced."
+    path.write_text(original.replace(mutation.old, mutation.new), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(original, encoding="utf-8")

@@ -1,0 +1,173 @@
+"""A rendered service, run as in production: started, migrated, used, stopped, and misconfigured."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from support.projects import Project
+from support.questions import Combination, first_of_each_database
+from support.services import running
+
+SLOW_FEATURE = '''\
+"""A feature that takes its time."""
+
+import asyncio
+
+from fastapi import APIRouter
+
+router = APIRouter()
+
+
+@router.get("/slow")
+async def slow() -> str:
+    """Answer late."""
+    await asyncio.sleep(2)
+    return "done"
+'''
+
+UNREACHABLE = {
+    "sqlite": "sqlite+aiosqlite:////nowhere/app.db",
+    "postgresql": "postgresql+asyncpg://user:hidden@127.0.0.1:1/service",
+    "mysql": "mysql+asyncmy://user:hidden@127.0.0.1:1/service",
+}
+
+OTHER_DIALECT = {
+    "sqlite": "postgresql+asyncpg://user:hidden@127.0.0.1/service",
+    "postgresql": "mysql+asyncmy://user:hidden@127.0.0.1/service",
+    "mysql": "sqlite+aiosqlite:///app.db",
+}
+
+DATABASES = pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+
+SQLITE = next(c for c in first_of_each_database() if c.database == "sqlite")
+
+KeptProjects = Callable[[Combination], Project]
+
+
+@pytest.fixture
+def kept_project(request: pytest.FixtureRequest, kept_projects: KeptProjects) -> Project:
+    """A project of the test's combination, shared with other tests that leave it as it is."""
+    return kept_projects(request.node.callspec.params["combination"])
+
+
+def test_the_first_day(kept_projects: KeptProjects, tmp_path: Path) -> None:
+    """A service that was never migrated says so; migrated, it serves the example."""
+    project = kept_projects(SQLITE)
+    env = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'app.db'}"}
+    upgrade = f"{project.slug} db upgrade"
+    with running(project, env) as service:
+        assert service.get("/health/live").status == 200
+        unready = service.get("/health/ready")
+        assert unready.status == 503
+        assert upgrade in unready.json()["detail"]
+        assert any(upgrade in entry["event"] for entry in service.log())
+
+        project.uv_run(project.slug, "db", "upgrade", env=env)
+
+        assert service.get("/health/ready").status == 200
+        assert service.get("/docs").status == 200
+        created = service.request("POST", "/songs", {"title": "Levitating", "artist": "Dua Lipa"})
+        assert created.status == 201
+        assert service.get(f"/songs/{created.json()['id']}").json() == created.json()
+        service.terminate()
+
+
+def test_a_request_can_be_followed_through_the_log(
+    kept_projects: KeptProjects, tmp_path: Path
+) -> None:
+    """The id that a client sends comes back, and is in the lines that its request logged."""
+    env = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'app.db'}"}
+    with running(kept_projects(SQLITE), env) as service:
+        answered = service.get("/songs/1", {"X-Request-ID": "follow-me"})
+        assert answered.headers["X-Request-ID"] == "follow-me"
+        service.terminate()
+        lines = [entry for entry in service.log() if entry.get("request_id") == "follow-me"]
+        assert [(line["path"], line["status"]) for line in lines if "path" in line] == [
+            ("/songs/1", answered.status)
+        ]
+
+
+def test_a_request_in_flight_is_finished(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """A feature works by being there, and nobody is cut off when the service stops."""
+    project = make_project(tmp_path / "service", SQLITE)
+    (project.path / "app" / "slow").mkdir()
+    (project.path / "app" / "slow" / "__init__.py").write_text("")
+    (project.path / "app" / "slow" / "router.py").write_text(SLOW_FEATURE)
+    with running(project) as service, ThreadPoolExecutor() as threads:
+        request = threads.submit(service.get, "/slow")
+        time.sleep(0.5)
+        assert not request.done()
+        service.terminate()
+        assert request.result().body == b'"done"'
+
+
+@DATABASES
+def test_an_unreachable_database_is_an_outage_not_a_crash(
+    combination: Combination, kept_project: Project
+) -> None:
+    """The service starts, says what is wrong, and recovers when the database does."""
+    with running(kept_project, {"DATABASE_URL": UNREACHABLE[combination.database]}) as service:
+        assert service.get("/health/live").status == 200
+        for path in ("/health/ready", "/songs"):
+            answered = service.get(path)
+            assert answered.status == 503
+            assert answered.headers["Retry-After"]
+            assert answered.headers["Content-Type"] == "application/problem+json"
+            assert b"hidden" not in answered.body
+        service.terminate()
+    log = service.log_file.read_text(encoding="utf-8")
+    assert "cannot be reached" in log
+    assert "hidden" not in log
+
+
+@DATABASES
+@pytest.mark.parametrize("command", ["upgrade", "check", "current"])
+def test_commands_say_that_the_database_is_unreachable(
+    combination: Combination, command: str, kept_project: Project
+) -> None:
+    """One sentence and exit code 1, instead of a traceback."""
+    env = {"DATABASE_URL": UNREACHABLE[combination.database]}
+    assert_one_sentence(kept_project, (kept_project.slug, "db", command), env, "DATABASE_URL")
+
+
+@DATABASES
+@pytest.mark.parametrize("program", ["command", "server"])
+@pytest.mark.parametrize("wrong", ["malformed", "other dialect"])
+def test_a_wrong_url_is_refused(
+    combination: Combination, program: str, wrong: str, kept_project: Project
+) -> None:
+    """Command and server refuse to start, and name the variable and its form."""
+    url = "rubbish" if wrong == "malformed" else OTHER_DIALECT[combination.database]
+    command = {"command": (kept_project.slug, "db", "upgrade"), "server": ("fastapi", "run")}
+    assert_one_sentence(
+        kept_project, command[program], {"DATABASE_URL": url}, "DATABASE_URL is wrong: it must"
+    )
+
+
+@DATABASES
+def test_a_missing_url_is_refused(combination: Combination, kept_project: Project) -> None:
+    """Only SQLite has a place to keep data without being told."""
+    if combination.database == "sqlite":
+        kept_project.uv_run(kept_project.slug, "db", "history")
+    else:
+        command = (kept_project.slug, "db", "upgrade")
+        assert_one_sentence(kept_project, command, {}, "DATABASE_URL is not set")
+
+
+def assert_one_sentence(
+    project: Project, command: tuple[str, ...], env: dict[str, str], words: str
+) -> None:
+    """Demand exit code 1 and one line that says what to do, without secrets."""
+    failed = project.uv_run(*command, env=env, check=False)
+    assert failed.exit_code == 1, failed.report()
+    lines = failed.stderr.strip().splitlines()
+    assert len(lines) == 1, failed.report()
+    assert words in lines[0], failed.report()
+    assert lines[0].endswith("."), failed.report()
+    assert "Traceback" not in failed.output, failed.report()
+    assert "hidden" not in failed.output, failed.report()

@@ -1,0 +1,107 @@
+"""The suite's own promises: what it counts as a pass, and what it lets programs see."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import programs
+from support.programs import Finished
+from support.projects import Project, outcomes
+from support.questions import ROOT
+from support.rendering import Template
+
+CLOSING_LINES = {
+    "12 passed in 3.40s": {"passed": 12},
+    "==== 12 passed, 1 skipped in 3.40s ====": {"passed": 12, "skipped": 1},
+    "==== 1 failed, 2 errors in 75.10s (0:01:15) ====": {"failed": 1, "errors": 2},
+    "no tests ran in 0.01s\n3 deselected in 0.01s": {"deselected": 3},
+}
+
+
+def finished(stdout: str, exit_code: int = 0) -> Finished:
+    """Return what a run of pytest would have left behind."""
+    return Finished(("pytest",), Path(), exit_code, stdout, "")
+
+
+@pytest.mark.parametrize("line", CLOSING_LINES)
+def test_the_closing_line_is_understood(line: str) -> None:
+    """With and without -q, and after more than a minute."""
+    assert outcomes(finished(f"...\n{line}\n")) == CLOSING_LINES[line]
+
+
+def test_no_closing_line_is_no_pass() -> None:
+    """A run that ended early has proven nothing."""
+    with pytest.raises(AssertionError, match="closed without counts"):
+        outcomes(finished("12 passed, so far"))
+
+
+@pytest.mark.parametrize("also", ["skipped", "xfailed", "deselected", "warnings"])
+def test_only_passed_tests_count(also: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that was skipped or expected to fail is not proof."""
+    closed = finished(f"5 passed, 1 {also} in 1.00s")
+    monkeypatch.setattr(Project, "uv_run", lambda *_: closed)
+    with pytest.raises(AssertionError, match="Not every generated test"):
+        Project(Path(), Path()).tests()
+
+
+def test_programs_see_nothing_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of the developer's or of pytest would change what is tested."""
+    for name in ("DATABASE_URL", "VIRTUAL_ENV", "PYTHONPATH", "UV_PROJECT", "CI", "LOG_LEVEL"):
+        monkeypatch.setenv(name, "surprise")
+    monkeypatch.setenv("PATH", str(Path(sys.prefix, "bin")), prepend=os.pathsep)
+    seen = programs.environment()
+    assert "surprise" not in seen.values()
+    assert not [name for name in seen if name.startswith("PYTEST")]
+    assert str(Path(sys.prefix, "bin")) not in seen["PATH"].split(os.pathsep)
+
+
+def test_a_failure_shows_command_code_and_output(tmp_path: Path) -> None:
+    """So that nobody has to run it again to see what happened."""
+    with pytest.raises(AssertionError, match=r"sh -c .* exit code 3\nthe reason"):
+        programs.run("sh", "-c", "echo the reason; exit 3", cwd=tmp_path)
+
+
+def test_a_program_that_does_not_end_is_stopped(tmp_path: Path) -> None:
+    """And so are the programs that it started."""
+    with pytest.raises(AssertionError, match="No end after 0 s"):
+        programs.run("sh", "-c", "sleep 60; echo", cwd=tmp_path, timeout=0.2)
+
+
+def test_unknown_answers_are_refused(template: Template, tmp_path: Path) -> None:
+    """Copier would ignore a misspelt question and render its default."""
+    with pytest.raises(ValueError, match="does not ask for: databse"):
+        template.render(tmp_path / "service", {"databse": "mysql"})
+
+
+def test_the_snapshot_leaves_the_repository_alone(template: Template) -> None:
+    """It is a copy, with a tag and without uncommitted changes."""
+    assert template.path != ROOT
+    assert programs.run("git", "status", "--porcelain", cwd=template.path).output == ""
+    assert programs.run("git", "tag", cwd=template.path).output.split() == [template.tag]
+
+
+def test_shards_are_the_whole_suite_once() -> None:
+    """Nothing is tested by no shard, and their sizes hardly differ."""
+    first, second = collected("--shard=1/2"), collected("--shard=2/2")
+    assert sorted(first + second) == sorted(collected())
+    assert 0 <= len(first) - len(second) <= 1
+
+
+def test_database_leaves_out_the_others() -> None:
+    """Tests that are about no database stay."""
+    kept = collected("--database=mysql")
+    assert not [test for test in kept if "sqlite-" in test or "postgresql-" in test]
+    assert [test for test in kept if "mysql-" in test]
+    assert [test for test in kept if "test_support" in test]
+
+
+def collected(*options: str) -> list[str]:
+    """Return the tests that pytest would run."""
+    listing = programs.run(
+        *(sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0", *options),
+        cwd=ROOT,
+        env=programs.environment(UV=programs.uv()),
+    )
+    return [line for line in listing.stdout.splitlines() if "::" in line]
