@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -52,23 +53,29 @@ RENDERS = pytest.StashKey[Path]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose where to render; register the marker and, in the main process, the progress."""
+    """Choose where to render, and register the marker."""
     if not config.option.basetemp:
         # Not below pytest's usual folder: each run of pytest, those in the rendered projects
         # included, takes away others' access to it, which PostgreSQL needs if we are root.
-        config.stash[RENDERS] = Path(tempfile.mkdtemp(prefix="prewired-"))
-        config.option.basetemp = config.stash[RENDERS] / "renders"
+        config.option.basetemp = Path(tempfile.gettempdir(), f"prewired-{uuid4().hex[:8]}")
+        config.stash[RENDERS] = config.option.basetemp
     config.addinivalue_line(
         "markers", "needs_server: the test runs a rendered service on its database server"
     )
-    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
-        config.pluginmanager.register(results.Progress(terminal))
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Show progress in the process that has a terminal."""
+    plugins = session.config.pluginmanager
+    if terminal := plugins.get_plugin("terminalreporter"):
+        plugins.register(results.Progress(terminal))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep what was rendered only for whoever has to find out why a test failed."""
     if exitstatus == pytest.ExitCode.OK and (renders := session.config.stash.get(RENDERS, None)):
-        shutil.rmtree(renders)
+        shutil.rmtree(renders, ignore_errors=True)
 
 
 def pytest_report_header() -> str:
@@ -104,7 +111,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if database is None or not item.get_closest_marker("needs_server"):
         return
     if reason := missing_server(database):
-        item.user_properties.append((results.ROW, item.name))
+        results.Record(item.user_properties).row(database)
         if item.config.getoption("require_all"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)

@@ -34,7 +34,7 @@ def upgrade(
     command.upgrade(alembic_config(), revision)
 
 
-@db.command()
+@db.command(context_settings={"ignore_unknown_options": True})  # -1 is a revision
 def downgrade(
     revision: Annotated[str, typer.Argument(help="Down to which revision.")] = "-1",
 ) -> None:

@@ -1,6 +1,6 @@
 """Every error response, in one shape: RFC 9457 problem details."""
 
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 import structlog
@@ -95,7 +95,8 @@ async def _pool_exhausted(request: Request, error: exc.TimeoutError) -> JSONResp
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     # Not logged here: the error travels on to the server, which logs it.
     response = _problem(request, 500, "The request could not be processed.")
-    response.headers[REQUEST_ID_HEADER] = request.state.request_id
+    if request_id := getattr(request.state, "request_id", None):
+        response.headers[REQUEST_ID_HEADER] = request_id
     return response
 
 
@@ -114,7 +115,7 @@ def _problem(
     errors: list[dict[str, Any]] | None = None,
 ) -> JSONResponse:
     problem = Problem(
-        title=HTTPStatus(status).phrase,
+        title=responses.get(status, "Error"),
         status=status,
         detail=detail,
         request_id=getattr(request.state, "request_id", None),

@@ -12,6 +12,11 @@ async def test_a_database_goes_up_and_down(run: Cli, scratch_database: URL) -> N
     assert await run("db", "downgrade", "base", url=scratch_database) == 0
 
 
+async def test_a_revision_may_look_like_an_option(run: Cli, scratch_database: URL) -> None:
+    """-1 is the one before; where there is none, it is Alembic that says so."""
+    assert str(await run("db", "downgrade", "-1", url=scratch_database)).startswith("Error: ")
+
+
 async def test_an_unknown_revision_is_one_sentence(run: Cli, scratch_database: URL) -> None:
     words = await run("db", "upgrade", "nonsense", url=scratch_database)
 

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import Body, FastAPI
+from fastapi import Body, FastAPI, HTTPException
 from httpx2 import AsyncClient
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -26,6 +26,10 @@ def app(settings: Settings) -> FastAPI:
     @app.post("/people")
     async def add(person: Person) -> Person:
         return person
+
+    @app.get("/odd")
+    async def odd() -> None:
+        raise HTTPException(599, "Not a status that HTTP knows.")
 
     @app.post("/bug")
     async def bug() -> None:
@@ -56,6 +60,7 @@ async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
         ("POST", "/people", b"[]", 422),
         pytest.param("POST", "/people", b" " * (1024 * 1024 + 1), 413, id="too long"),
         ("POST", "/bug", b"", 500),
+        ("GET", "/odd", b"", 599),
     ],
 )
 async def test_every_error_is_a_problem(

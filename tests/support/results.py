@@ -109,6 +109,7 @@ class Progress:
         row = Row(name)
         row.add(report)
         if row.wall >= self.WORTH_A_LINE:
+            self._terminal.ensure_newline()
             self._terminal.write_line(
                 f"{name}: {row.tests} tests in {row.wall:.1f} s, {row.verdict}"
             )

@@ -1,0 +1,127 @@
+"""The PostgreSQL service behind PgBouncer, in the pooling mode that breaks prepared statements."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from support import programs
+from support.databases import DatabaseServer
+from support.projects import Project
+from support.questions import Combination, first_of_each_database
+
+POSTGRESQL = next(c for c in first_of_each_database() if c.database == "postgresql")
+
+CONFIGURATION = """\
+[databases]
+* = host={host} user=postgres
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+"""
+
+# More clients than server connections, so that they take turns on them.
+CLIENTS = """\
+import asyncio
+
+from sqlalchemy import text
+
+from app.database import create_session_factory
+from app.engine import create_engine
+from app.settings import load_settings
+
+
+async def main():
+    engine = create_engine(load_settings())
+    sessions = create_session_factory(engine)
+
+    async def client(number):
+        for _ in range(20):
+            async with sessions.begin() as session:
+                assert await session.scalar(text("SELECT CAST(:n AS int)"), {"n": number}) == number
+                await session.execute(text("SELECT pg_sleep(0.001)"))
+
+    await asyncio.gather(*(client(number) for number in range(8)))
+    await engine.dispose()
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("combination", [POSTGRESQL], ids=str)
+def test_transaction_pooling_needs_the_setting_and_no_more(
+    combination: Combination,
+    kept_projects: Callable[[Combination], Project],
+    servers: Callable[[Combination], DatabaseServer],
+    pytestconfig: pytest.Config,
+) -> None:
+    """With DATABASE_PGBOUNCER migrations and concurrent clients work; without it they do not."""
+    if shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin") is None:
+        reason = "PgBouncer is not on PATH; on Debian and Ubuntu `apt install pgbouncer` brings it."
+        if pytestconfig.getoption("require_all"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    project = kept_projects(combination)
+    with pgbouncer(servers(combination).create()) as url:
+        pooled = project.with_settings(DATABASE_URL=url, DATABASE_PGBOUNCER="true")
+        pooled.uv_run(project.slug, "db", "upgrade")
+        pooled.uv_run("python", "-c", CLIENTS)
+
+        direct = project.with_settings(DATABASE_URL=url)
+        failed = direct.uv_run("python", "-c", CLIENTS, check=False)
+
+    assert "prepared statement" in failed.stderr
+
+
+@contextmanager
+def pgbouncer(database: str) -> Iterator[str]:
+    """Run PgBouncer before a database on a Unix socket; yields the URL that leads through it."""
+    parts = urlsplit(database)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with TemporaryDirectory() as folder:
+        configuration = Path(folder, "pgbouncer.ini")
+        host = parse_qs(parts.query)["host"][0]
+        configuration.write_text(CONFIGURATION.format(host=host, port=port), encoding="utf-8")
+        # It refuses to run as root.
+        Path(folder).chmod(0o755)
+        user = "nobody" if os.geteuid() == 0 else None
+        process = subprocess.Popen(
+            ["pgbouncer", "--quiet", configuration],
+            env=programs.environment(PATH=f"{os.environ['PATH']}:/usr/sbin"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=user,
+        )
+        try:
+            _wait(process, port)
+            yield parts._replace(netloc=f"postgres:any@127.0.0.1:{port}", query="").geturl()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    msg = f"PgBouncer does not accept connections; exit code {process.poll()}."
+    raise AssertionError(msg)
