@@ -98,7 +98,7 @@ MUTATIONS = [
         "app/database.py",
         "naming_convention={",
         "info={",
-        (MIGRATIONS,),
+        ("tests/test_database.py::test_every_constraint_has_a_name",),
     ),
     # The engines
     Mutation(
@@ -130,7 +130,7 @@ MUTATIONS = [
         "app/engine.py",
         "PRAGMA journal_mode = WAL",
         "PRAGMA journal_mode = DELETE",
-        (f"{CONCURRENCY}::test_readers_do_not_wait_for_a_writer",),
+        ("tests/test_engine.py::test_a_reader_does_not_hold_up_a_writer",),
         databases=SQLITE,
     ),
     Mutation(

@@ -80,5 +80,11 @@ def main() -> None:
     except CommandError as error:
         raise SystemExit(f"Error: {error}") from None
     except DBAPIError as error:
-        problem = "cannot be reached" if is_unavailable(error) else "refused"
-        raise SystemExit(f"Error: The database {problem}: {error.orig}") from None
+        reason = str(error.orig).splitlines()[0]
+        if is_unavailable(error):
+            advice = "check DATABASE_URL, and that the database is up"
+            raise SystemExit(
+                f"Error: The database cannot be reached ({reason}): {advice}."
+            ) from None
+        advice = "check DATABASE_URL, and that `db upgrade` was run"
+        raise SystemExit(f"Error: The database refused ({reason}): {advice}.") from None

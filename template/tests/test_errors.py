@@ -9,7 +9,6 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from app.database import SessionDep
-from app.errors import MEDIA_TYPE
 from app.main import create_app
 from app.settings import Settings
 from tests.running import running
@@ -70,7 +69,7 @@ async def test_every_error_is_a_problem(
     response = await client.request(method, path, content=body, headers=headers)
 
     assert response.status_code == status
-    assert response.headers["Content-Type"] == MEDIA_TYPE
+    assert response.headers["Content-Type"] == "application/problem+json"
     problem = response.json()
     assert problem["type"] == "about:blank"
     assert problem["status"] == status
@@ -88,7 +87,7 @@ async def test_a_body_that_does_not_announce_its_length_is_limited_too(
     response = await client.post("/people", content=body())
 
     assert response.status_code == 413
-    assert response.headers["Content-Type"] == MEDIA_TYPE
+    assert response.headers["Content-Type"] == "application/problem+json"
 
 
 async def test_an_invalid_request_says_what_is_wrong_but_not_what_was_sent(
@@ -144,5 +143,5 @@ async def test_openapi_documents_problems(client: AsyncClient) -> None:
 
     for operations in paths.values():
         for operation in operations.values():
-            assert MEDIA_TYPE in operation["responses"]["default"]["content"]
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
             assert "422" not in operation["responses"]

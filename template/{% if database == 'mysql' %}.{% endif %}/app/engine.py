@@ -32,13 +32,16 @@ UNAVAILABLE = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013})
 """Too many connections, shutdown, killed, and out of reach in various ways:
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
+MALFORMED = (ArgumentError, ValueError)
+"""What SQLAlchemy raises for a URL that is none."""
+
 
 def _parse_url(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
         url = make_url(value)
-    except (ArgumentError, ValueError):
+    except MALFORMED:
         raise ValueError(f"it must look like {DRIVER}://user:password@host:3306/name") from None
     if url.drivername != DRIVER:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")

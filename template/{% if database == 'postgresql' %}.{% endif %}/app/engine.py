@@ -30,13 +30,16 @@ UNAVAILABLE = ("08", "57P01", "57P02", "57P03", "53300")
 """Connection errors, shutdown, crash, start-up, too many connections:
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
+MALFORMED = (ArgumentError, ValueError)
+"""What SQLAlchemy raises for a URL that is none."""
+
 
 def _parse_url(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
         url = make_url(value)
-    except (ArgumentError, ValueError):
+    except MALFORMED:
         raise ValueError(f"it must look like {DRIVER}://user:password@host:5432/name") from None
     if url.drivername != DRIVER:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")

@@ -31,13 +31,16 @@ UNAVAILABLE = frozenset(
     }
 )
 
+MALFORMED = (ArgumentError, ValueError)
+"""What SQLAlchemy raises for a URL that is none."""
+
 
 def _parse_url(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
         url = make_url(value)
-    except (ArgumentError, ValueError):
+    except MALFORMED:
         raise ValueError(f"it must look like {DRIVER}:///path/to/file.db") from None
     if url.drivername != DRIVER:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")

@@ -2,8 +2,22 @@ import pytest
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 
-from app.engine import create_engine, migrating
+from app.engine import READ_ONLY, create_engine, migrating
 from app.settings import Settings
+
+
+async def test_a_reader_does_not_hold_up_a_writer(scratch_database: URL) -> None:
+    settings = Settings(_env_file=None, database_url=scratch_database, database_busy_timeout=0.1)
+    engine = create_engine(settings)
+
+    async with (
+        engine.execution_options(**READ_ONLY).connect() as reader,
+        engine.connect() as writer,
+    ):
+        await reader.execute(text("SELECT * FROM sqlite_master"))
+        await writer.execute(text("CREATE TABLE cars (id INTEGER PRIMARY KEY)"))
+        await writer.commit()
+    await engine.dispose()
 
 
 async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: URL) -> None:
