@@ -70,13 +70,14 @@ def test_transaction_pooling_needs_the_setting_and_no_more(
     pytestconfig: pytest.Config,
 ) -> None:
     """With DATABASE_PGBOUNCER migrations and concurrent clients work; without it they do not."""
-    if shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin") is None:
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
         reason = "PgBouncer is not on PATH; on Debian and Ubuntu `apt install pgbouncer` brings it."
         if pytestconfig.getoption("require_all"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     project = kept_projects(combination)
-    with pgbouncer(servers(combination).create()) as url:
+    with pgbouncer(program, servers(combination).create()) as url:
         pooled = project.with_settings(DATABASE_URL=url, DATABASE_PGBOUNCER="true")
         pooled.uv_run(project.slug, "db", "upgrade")
         pooled.uv_run("python", "-c", CLIENTS)
@@ -88,7 +89,7 @@ def test_transaction_pooling_needs_the_setting_and_no_more(
 
 
 @contextmanager
-def pgbouncer(database: str) -> Iterator[str]:
+def pgbouncer(program: str, database: str) -> Iterator[str]:
     """Run PgBouncer before a database on a Unix socket; yields the URL that leads through it."""
     parts = urlsplit(database)
     with socket.socket() as free:
@@ -102,8 +103,8 @@ def pgbouncer(database: str) -> Iterator[str]:
         Path(folder).chmod(0o755)
         user = "nobody" if os.geteuid() == 0 else None
         process = subprocess.Popen(
-            ["pgbouncer", "--quiet", configuration],
-            env=programs.environment(PATH=f"{os.environ['PATH']}:/usr/sbin"),
+            [program, "--quiet", configuration],
+            env=programs.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             user=user,

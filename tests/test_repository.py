@@ -24,4 +24,4 @@ def test_the_readme_explains_every_question_and_choice() -> None:
         (row,) = re.findall(rf"^\| .*`{name}`.*$", readme, re.MULTILINE)
         if name != "python_version":  # whose choices are a range
             for answer in question.answers:
-                assert {True: "yes", False: "no"}.get(answer, answer) in row
+                assert {"True": "yes", "False": "no"}.get(str(answer), str(answer)) in row
