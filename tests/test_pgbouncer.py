@@ -99,15 +99,14 @@ def pgbouncer(program: str, database: str) -> Iterator[str]:
         configuration = Path(folder, "pgbouncer.ini")
         host = parse_qs(parts.query)["host"][0]
         configuration.write_text(CONFIGURATION.format(host=host, port=port), encoding="utf-8")
-        # It refuses to run as root.
+        # It refuses to run as root; the server's own user can reach the socket.
         Path(folder).chmod(0o755)
-        user = "nobody" if os.geteuid() == 0 else None
         process = subprocess.Popen(
             [program, "--quiet", configuration],
             env=programs.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            user=user,
+            user=Path(host).stat().st_uid,
         )
         try:
             _wait(process, port)

@@ -1,7 +1,7 @@
 """What clients send and receive."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -35,7 +35,7 @@ class SongUpdate(BaseModel):
     released_on: date | None = None
 
     @model_validator(mode="after")
-    def _keep_what_is_required(self) -> "SongUpdate":
+    def _keep_what_is_required(self) -> Self:
         for field in ("title", "artist"):
             if field in self.model_fields_set and getattr(self, field) is None:
                 raise ValueError(f"{field} cannot be removed")
