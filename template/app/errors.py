@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import exc
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from starlette.exceptions import HTTPException
 
 from app.engine import is_unavailable
@@ -72,15 +72,15 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
     if is_unavailable(error):
         logger.warning("database unavailable", error=type(error.orig).__name__)
         return _unavailable(request)
-    # The messages of these two quote the values that were sent.
-    quotes_values = isinstance(error, IntegrityError | DataError)
     conflict = isinstance(error, IntegrityError)
+    # The messages of all others may quote the values that were sent.
+    harmless = isinstance(error, OperationalError | ProgrammingError)
     log = logger.info if conflict else logger.error
     log(
         "database error",
         error=type(error).__name__,
         statement=error.statement,
-        exc_info=None if quotes_values else error,
+        exc_info=error if harmless else None,
     )
     if conflict:
         return _problem(request, 409, "The request conflicts with what is stored.")

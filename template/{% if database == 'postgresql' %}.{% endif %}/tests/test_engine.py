@@ -2,9 +2,13 @@ import asyncio
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
+from app.database import SessionDep
 from app.engine import create_engine, migrating
+from app.main import create_app
 from app.settings import Settings
+from tests.running import running
 
 
 async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
@@ -19,6 +23,23 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
 
             await first.rollback()
             await asyncio.wait_for(waiting, timeout=5)
+
+
+async def test_a_value_of_the_wrong_type_is_not_logged(settings: Settings) -> None:
+    """The driver's message quotes it."""
+    app = create_app(settings)
+
+    @app.get("/broken")
+    async def broken(session: SessionDep) -> None:
+        await session.execute(text("SELECT CAST(:value AS int)"), {"value": "hunter2"})
+
+    with capture_logs() as logs:
+        async with running(app) as client:
+            assert (await client.get("/broken")).status_code == 500
+
+    (entry,) = [entry for entry in logs if entry["event"] == "database error"]
+    assert "CAST" in entry["statement"]
+    assert "hunter2" not in str(entry)
 
 
 async def test_through_pgbouncer_no_statement_is_prepared_under_a_name_used_before(
