@@ -218,6 +218,14 @@ MUTATIONS = [
         databases=SQLITE,
     ),
     Mutation(
+        "logs quote values",
+        "app/errors.py",
+        "exc_info=error if harmless else None",
+        "exc_info=error",
+        ("tests/test_engine.py::test_a_value_of_the_wrong_type_is_not_logged",),
+        databases=("postgresql",),
+    ),
+    Mutation(
         "an exhausted pool is an unexpected error",
         "app/errors.py",
         "    app.exception_handler(exc.TimeoutError)(_pool_exhausted)\n",

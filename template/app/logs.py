@@ -84,8 +84,7 @@ class RequestLogMiddleware:
         if not REQUEST_ID.fullmatch(request_id):
             request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        # Not cleared at the end: the server logs an unexpected error after that.
-        structlog.contextvars.clear_contextvars()
+        # Not unbound at the end: the server logs an unexpected error after that.
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 500
         started = time.perf_counter()

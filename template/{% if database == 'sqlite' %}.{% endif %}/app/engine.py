@@ -67,6 +67,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
+        pool_reset_on_return=None,
         hide_parameters=True,
         # Turns the driver's own, late BEGIN off, in favour of the one below:
         # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
@@ -90,13 +91,15 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later fails if another one
         # wrote in between, so it takes the write lock at once.
-        mode = connection.get_execution_options().get("begin", "IMMEDIATE")
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        statement = f"BEGIN {connection.get_execution_options().get('begin', 'IMMEDIATE')}"
+        # Straight to the driver, because each step of a cursor waits for aiosqlite's thread.
+        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(statement))
 
     @event.listens_for(engine.sync_engine, "reset")
     def reset(connection: Any, _: Any, state: PoolResetState) -> None:
-        # A commit that a deferred constraint refuses leaves SQLite's transaction
-        # open, and the file locked, while SQLAlchemy takes it for ended.
+        # Instead of a rollback in any case, which costs a wait for aiosqlite's thread.
+        # After a commit that a deferred constraint refuses, the transaction is open,
+        # and the file locked, though SQLAlchemy takes it for ended.
         if state.asyncio_safe and connection.driver_connection.in_transaction:
             connection.rollback()
 
