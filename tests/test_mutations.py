@@ -112,8 +112,8 @@ MUTATIONS = [
     Mutation(
         "transactions take the write lock late",
         "app/engine.py",
-        '.get("begin", "IMMEDIATE")',
-        '.get("begin", "DEFERRED")',
+        ".get('begin', 'IMMEDIATE')",
+        ".get('begin', 'DEFERRED')",
         (f"{CONCURRENCY}::test_three_units_go_to_three_buyers",),
         databases=SQLITE,
     ),
@@ -163,7 +163,7 @@ MUTATIONS = [
         "pool_timeout=settings.database_pool_timeout,\n        hide_parameters=True,",
         "pool_timeout=settings.database_pool_timeout,",
         ("tests/test_errors.py::test_a_database_error_shows_its_statement_in_the_log_alone",),
-        databases=("sqlite", "postgresql"),
+        databases=("postgresql",),
     ),
     Mutation(
         "logs show parameters",
@@ -171,6 +171,22 @@ MUTATIONS = [
         "        hide_parameters=True,\n",
         "",
         ("tests/test_errors.py::test_a_database_error_shows_its_statement_in_the_log_alone",),
+        databases=("sqlite", "mysql"),
+    ),
+    Mutation(
+        "connections come back with a transaction",
+        "app/engine.py",
+        "connection.driver_connection.in_transaction",
+        "False",
+        ("tests/wiring/test_deferred.py",),
+        databases=("sqlite",),
+    ),
+    Mutation(
+        "connections come back with a transaction",
+        "app/engine.py",
+        "connection.driver_connection.get_transaction_status()",
+        "False",
+        ("tests/test_engine.py::test_a_connection_comes_back_without_a_transaction",),
         databases=("mysql",),
     ),
     Mutation(

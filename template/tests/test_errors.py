@@ -113,11 +113,7 @@ async def test_a_database_error_shows_its_statement_in_the_log_alone(client: Asy
 async def test_without_a_free_connection_a_request_is_to_be_tried_again(
     settings: Settings,
 ) -> None:
-    limits = {
-        "database_pool_size": 1,
-        "database_max_overflow": 0,
-        "database_pool_timeout": 0.1,
-    }
+    limits = {"database_pool_size": 1, "database_pool_timeout": 0.1}
     app = create_app(settings.model_copy(update=limits))
     taken, release = asyncio.Event(), asyncio.Event()
 

@@ -53,9 +53,7 @@ class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
     """Where the database is, and how many connections to it there may be."""
 
     database_url: Annotated[URL, NoDecode, BeforeValidator(_parse_url)]
-    database_pool_size: int = Field(default=5, ge=1)
-    database_max_overflow: int = Field(default=10, ge=0)
-    """Connections beyond the pool's size that are opened under load and closed after it."""
+    database_pool_size: int = Field(default=15, ge=1)
     database_pool_timeout: float = Field(default=5, gt=0)
     """Seconds that a request waits for a connection before it is answered with 503."""
 
@@ -65,7 +63,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     engine = create_async_engine(
         settings.database_url,
         pool_size=settings.database_pool_size,
-        max_overflow=settings.database_max_overflow,
+        max_overflow=0,  # which would open and close connections all the time under load
         pool_timeout=settings.database_pool_timeout,
         pool_recycle=CONNECTION_LIFETIME,
         pool_reset_on_return=None,

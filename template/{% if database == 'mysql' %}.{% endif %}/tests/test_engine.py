@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
@@ -35,6 +36,14 @@ async def test_a_value_that_does_not_fit_is_refused(engine: AsyncEngine) -> None
     async with engine.begin() as connection:
         with pytest.raises(DataError):
             await connection.execute(names.insert(), {"name": "too long"})
+
+
+async def test_a_connection_comes_back_without_a_transaction(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.begin()
+
+    assert not driver.get_transaction_status()
 
 
 async def test_times_are_in_utc(engine: AsyncEngine) -> None:

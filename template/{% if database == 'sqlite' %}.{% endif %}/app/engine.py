@@ -93,7 +93,8 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         # wrote in between, so it takes the write lock at once.
         statement = f"BEGIN {connection.get_execution_options().get('begin', 'IMMEDIATE')}"
         # Straight to the driver, because each step of a cursor waits for aiosqlite's thread.
-        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(statement))
+        adapted: Any = connection.connection.dbapi_connection
+        adapted.run_async(lambda driver: driver.execute(statement))
 
     @event.listens_for(engine.sync_engine, "reset")
     def reset(connection: Any, _: Any, state: PoolResetState) -> None:

@@ -1,0 +1,1 @@
+"""The same test with two ways to keep tests apart."""

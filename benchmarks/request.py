@@ -1,0 +1,151 @@
+"""Reading a row by its primary key: the generated service and a minimal handler, in turn."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import measuring
+from support.databases import serve
+from support.projects import Project
+
+LIMIT = 0.9
+DATABASES = ("sqlite", "postgresql", "mysql")
+SONGS = 500
+POOL_SIZE = "40"
+"""Of both, and large enough: otherwise connections are opened all the time, which costs more
+than all that is compared."""
+
+SERVER, CLIENT = 0, 1
+"""Cores. The database server shares the client's, which has time to spare."""
+
+
+def main() -> None:
+    """Measure on each database."""
+    parser = measuring.parser(__doc__, DATABASES)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=0.25, help="of each round")
+    parser.add_argument("--connections", type=int, default=16)
+    options = parser.parse_args()
+
+    ratios = []
+    with measuring.template() as (template, folder):
+        for database in measuring.chosen(options.database, DATABASES):
+            project = measuring.make_project(template, folder / database, database)
+            with measuring.on_core(CLIENT):
+                rates = compare(project, options.rounds, options.seconds, options.connections)
+            ours, minimal = (median(rate) for rate in rates)
+            # Neighbouring rounds share whatever else the machine does meanwhile.
+            ratios.append(median(a / b for a, b in zip(*rates, strict=True)))
+            print(
+                f"{database}: generated service {ours:.0f} requests/s, "
+                f"minimal handler {minimal:.0f} requests/s, ratio {ratios[-1]:.2f}"
+            )
+    measuring.conclude(ratios, LIMIT, min)
+
+
+def compare(
+    project: Project, rounds: int, seconds: float, connections: int
+) -> tuple[list[float], list[float]]:
+    """Return the requests per second of the generated service and of the minimal handler."""
+    with serve(project) as server:
+        env = {"DATABASE_URL": server.create(), "DATABASE_POOL_SIZE": POOL_SIZE}
+        project.uv_run(project.slug, "db", "upgrade", env=env)
+        with (
+            running(project, "app.asgi:app", project.path, env) as ours,
+            running(project, "minimal:app", measuring.RENDERED, env) as minimal,
+        ):
+            for number in range(1, SONGS + 1):
+                add_song(ours, number)
+            rates: tuple[list[float], list[float]] = ([], [])
+            # In the first round, caches are filled and connections are opened.
+            for number in range(rounds + 1):
+                for port, measured in zip((ours, minimal), rates, strict=True):
+                    rate = asyncio.run(load(port, seconds, connections))
+                    if number:
+                        measured.append(rate)
+    return rates
+
+
+@contextmanager
+def running(project: Project, application: str, folder: Path, env: dict[str, str]) -> Iterator[int]:
+    """Run an application with uvicorn's own settings, and yield its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    python = project.path / ".venv" / "bin" / "python"
+    options = ("--app-dir", str(folder), "--port", str(port))
+    with measuring.on_core(SERVER), project.path.with_suffix(f".{port}.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - the project's own Python
+            [python, "-m", "uvicorn", application, *options],
+            cwd=project.path,
+            env=project.environment(env),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until_it_answers(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Return when the application accepts connections."""
+    while process.poll() is None:
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    msg = f"{process.args} ended with exit code {process.returncode}."
+    raise RuntimeError(msg)
+
+
+def add_song(port: int, number: int) -> None:
+    """Store a song; the first one's id is 1."""
+    song = {"title": f"Song {number}", "artist": "Somebody", "released_on": "2020-10-01"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/songs",
+        data=json.dumps(song).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - it is http
+
+
+async def load(port: int, seconds: float, connections: int) -> float:
+    """Keep that many connections busy for a while; return the requests answered per second."""
+    started = time.perf_counter()
+    counts = await asyncio.gather(
+        *(read_songs(port, started + seconds, first) for first in range(connections))
+    )
+    return sum(counts) / (time.perf_counter() - started)
+
+
+async def read_songs(port: int, end: float, first: int) -> int:
+    """Read one song after the other on one connection; return how many there were."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    count = 0
+    while time.perf_counter() < end:
+        song_id = (first * 31 + count) % SONGS + 1
+        writer.write(f"GET /songs/{song_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].split(None, 1)[0])
+        body = await reader.readexactly(length)
+        if not head.startswith(b"http/1.1 200") or json.loads(body)["id"] != song_id:
+            msg = f"Song {song_id} is answered with {head!r} {body!r}."
+            raise RuntimeError(msg)
+        count += 1
+    writer.close()
+    await writer.wait_closed()
+    return count
+
+
+if __name__ == "__main__":
+    main()
