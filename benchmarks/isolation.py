@@ -4,11 +4,12 @@ The time of a test is that of its set-up, call and tear-down, as pytest reports 
 run and the database server is not part of it.
 """
 
+import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from xml.etree import ElementTree
 
 import measuring
 from support.databases import serve
@@ -31,19 +32,47 @@ def main() -> None:
         for database in measuring.chosen(options.database, DATABASES):
             project = measuring.make_project(template, folder / database, database)
             tables = add_tables(project)
-            seconds = run(project, options.tests)
-            savepoint, create_drop = (median(seconds[kind]) for kind in KINDS)
+            savepoint, create_drop = run(project, options.tests)
+            ratio = create_drop.test / savepoint.test
             if database in LIMITED:
-                ratios.append(create_drop / savepoint)
+                ratios.append(ratio)
             print(
-                f"{database}, {tables} tables: {savepoint * 1000:.1f} ms with a savepoint, "
-                f"{create_drop * 1000:.1f} ms with create and drop, "
-                f"ratio {create_drop / savepoint:.1f}"
+                f"{database}, {tables} tables: {savepoint} with a savepoint, "
+                f"{create_drop} with create and drop, ratio {ratio:.1f} "
+                f"(fixtures alone {create_drop.fixtures / savepoint.fixtures:.1f})"
             )
     measuring.conclude(ratios, LIMIT, min)
 
 
-KINDS = ("test_savepoint", "test_create_drop")
+@dataclass
+class Times:
+    """The milliseconds of one kind of tests."""
+
+    phases: dict[str, list[float]] = field(default_factory=dict)
+    """For "setup", "call" and "teardown", what each test took."""
+
+    def add(self, phase: str, milliseconds: float) -> None:
+        """Count a phase of a test."""
+        self.phases.setdefault(phase, []).append(milliseconds)
+
+    @property
+    def test(self) -> float:
+        """The median test."""
+        return self._median("setup", "call", "teardown")
+
+    @property
+    def fixtures(self) -> float:
+        """The median test without what it does itself."""
+        return self._median("setup", "teardown")
+
+    def _median(self, *phases: str) -> float:
+        # The first test warms up, and pays for the fixtures that all tests share.
+        tests = list(zip(*(self.phases[phase] for phase in phases), strict=True))[1:]
+        return median(map(sum, tests))
+
+    def __str__(self) -> str:
+        """Return the time of a test and, in brackets, the part of the fixtures."""
+        return f"{self.test:.1f} ms ({self.fixtures:.1f} ms)"
 
 
 def add_tables(project: Project) -> int:
@@ -63,16 +92,16 @@ def tests(project: Project) -> Path:
     return project.path / "tests" / "isolation_benchmark"
 
 
-def run(project: Project, number: int) -> dict[str, Sequence[float]]:
-    """Run the tests in one go, and return the seconds that each took, by kind."""
-    report = project.path / "report.xml"
-    # The first of each kind warms up, and pays for the fixtures that all tests share.
-    env = {"RUNS": str(number + 1)}
-    project.uv_run("pytest", str(tests(project)), f"--junitxml={report}", env=env, timeout=900)
-    seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by pytest
-        seconds[case.attrib["classname"].rpartition(".")[2]].append(float(case.attrib["time"]))
-    return {kind: times[1:] for kind, times in seconds.items()}
+def run(project: Project, number: int) -> Sequence[Times]:
+    """Run the tests in one go; return the times with a savepoint, and with create and drop."""
+    report = project.path / "durations.jsonl"
+    env = {"RUNS": str(number + 1), "DURATIONS": str(report)}
+    project.uv_run("pytest", str(tests(project)), env=env, timeout=900)
+    times = {"test_savepoint.py": Times(), "test_create_drop.py": Times()}
+    for line in report.read_text(encoding="utf-8").splitlines():
+        file, phase, seconds = json.loads(line)
+        times[file].add(phase, seconds * 1000)
+    return list(times.values())
 
 
 if __name__ == "__main__":
