@@ -8,7 +8,7 @@ from statistics import median
 
 import measuring
 from support import programs
-from support.rendering import COMMITTER, Template, files_in
+from support.rendering import Template, commit, files_in, git
 
 LIMIT = 1.5
 
@@ -42,13 +42,8 @@ def empty_template(path: Path, rendered: Path) -> Template:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.touch()
     (path / "copier.yml").write_text("_subdirectory: template\n", encoding="utf-8")
-    for arguments in (
-        ("init", "--quiet", "--initial-branch=main"),
-        ("add", "--all", "--force"),
-        ("commit", "--quiet", "--message=Empty"),
-        ("tag", "v1.0.0"),
-    ):
-        programs.run("git", *arguments, cwd=path, env=programs.environment(**COMMITTER))
+    git(path, "init", "--quiet", "--initial-branch=main")
+    commit(path, "v1.0.0")
     return Template(path, "v1.0.0")
 
 

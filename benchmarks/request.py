@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import time
 import urllib.request
@@ -12,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import measuring
+from support import programs
 from support.databases import serve
 from support.projects import Project
 
@@ -76,9 +76,7 @@ def compare(
 @contextmanager
 def running(project: Project, application: str, folder: Path, env: dict[str, str]) -> Iterator[int]:
     """Run an application with uvicorn's own settings, and yield its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = programs.free_port()
     python = project.path / ".venv" / "bin" / "python"
     options = ("--app-dir", str(folder), "--port", str(port))
     with measuring.on_core(SERVER), project.path.with_suffix(f".{port}.log").open("wb") as log:
@@ -90,22 +88,11 @@ def running(project: Project, application: str, folder: Path, env: dict[str, str
             stderr=log,
         )
     try:
-        wait_until_it_answers(port, process)
+        programs.wait_for_port(process, port)
         yield port
     finally:
         process.terminate()
         process.wait()
-
-
-def wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return when the application accepts connections."""
-    while process.poll() is None:
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    msg = f"{process.args} ended with exit code {process.returncode}."
-    raise RuntimeError(msg)
 
 
 def add_song(port: int, number: int) -> None:

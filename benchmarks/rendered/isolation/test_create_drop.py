@@ -12,6 +12,7 @@ from app.engine import create_engine
 from app.settings import Settings
 from tests.database_server import temporary_database
 from tests.isolation_benchmark.test_savepoint import test_create as test_create
+from tests.isolation_benchmark.test_savepoint import test_store as test_store
 
 
 @pytest.fixture(scope="session")
