@@ -1,10 +1,12 @@
 """The application: what it is made of, and what it opens and closes."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import DISTRIBUTION, PROJECT_NAME, errors, features, health, schema
 from app.database import create_session_factory
@@ -15,24 +17,30 @@ from app.settings import Settings
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI, engine: AsyncEngine | None = None) -> AsyncIterator[None]:
     """Open the database for as long as the application runs."""
-    engine = create_engine(app.state.settings)
-    app.state.engine = engine
-    app.state.session_factory = create_session_factory(engine)
-    try:
+    async with AsyncExitStack() as stack:
+        if engine is None:
+            engine = create_engine(app.state.settings)
+            stack.push_async_callback(engine.dispose)
+        app.state.engine = engine
+        app.state.session_factory = create_session_factory(engine)
         await schema.report(engine)
         yield
-    finally:
-        await engine.dispose()
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Assemble an application that is independent of any other in this process."""
+def create_app(settings: Settings, engine: AsyncEngine | None = None) -> FastAPI:
+    """Assemble an application that is independent of any other in this process.
+
+    Args:
+        settings: what can be different from one deployment to the next.
+        engine: a database that the caller opens and closes; without one, the
+            application opens that of the settings when it starts.
+    """
     app = FastAPI(
         title=PROJECT_NAME,
         version=version(DISTRIBUTION),
-        lifespan=lifespan,
+        lifespan=partial(lifespan, engine=engine),
         responses=errors.RESPONSES,
     )
     app.state.settings = settings

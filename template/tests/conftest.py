@@ -25,7 +25,7 @@ from app.engine import create_engine
 from app.main import create_app
 from app.settings import Settings
 from tests.command_line import Cli
-from tests.database_server import database_server, temporary_database
+from tests.database_server import clear, database_server, temporary_database
 from tests.isolation import Contents, IsolatedSession, SynchronizedTransport
 
 
@@ -51,11 +51,18 @@ def server() -> Iterator[URL]:
             yield address
 
 
-@pytest.fixture
-async def scratch_database(server: URL) -> AsyncIterator[URL]:
-    """An empty database for one test."""
+@pytest.fixture(scope="session")
+async def spare_database(server: URL) -> AsyncIterator[URL]:
+    """The database that is `scratch_database` in one test after the other."""
     async with temporary_database(server) as url:
         yield url
+
+
+@pytest.fixture
+async def scratch_database(spare_database: URL) -> AsyncIterator[URL]:
+    """An empty database for one test."""
+    yield spare_database
+    await clear(spare_database)
 
 
 async def migrate(settings: Settings) -> None:
@@ -158,9 +165,12 @@ async def session(session_factory: SessionFactory) -> AsyncIterator[AsyncSession
 
 
 @pytest.fixture
-async def app(settings: Settings, session_factory: SessionFactory) -> AsyncIterator[FastAPI]:
+async def app(
+    settings: Settings, engine: AsyncEngine, session_factory: SessionFactory
+) -> AsyncIterator[FastAPI]:
     """The application under test, started; its handlers use the test's database."""
-    app = create_app(settings)
+    # On an engine that is open already, because a test would mostly wait for a new connection.
+    app = create_app(settings, engine)
     async with app.router.lifespan_context(app):
         app.state.session_factory = session_factory
         yield app

@@ -1,17 +1,20 @@
 """How tests are kept apart from each other, and their view of the database up to date."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 import httpx2
 from fastapi import FastAPI
-from sqlalchemy import Connection, MetaData, Table, event, inspect, select
+from sqlalchemy import MetaData, Table, event, inspect, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from tests.database_server import empty
+
+VERSIONS = "alembic_version"
+"""The table that only Alembic writes to."""
 
 
 class OverlapError(RuntimeError):
@@ -89,28 +92,27 @@ class Contents:
     """All rows of a database but Alembic's own."""
 
     rows: dict[str, list[dict[str, Any]]]
+    tables: list[Table] = field(compare=False)
+    """In an order in which the rows can be inserted."""
 
     @classmethod
     async def of(cls, engine: AsyncEngine) -> Self:
         """Read the contents of a database."""
+        metadata = MetaData()
         rows = {}
         async with engine.connect() as connection:
-            for table in await connection.run_sync(_tables):
+            await connection.run_sync(metadata.reflect)
+            tables = [table for table in metadata.sorted_tables if table.name != VERSIONS]
+            for table in tables:
                 found = await connection.execute(select(table))
                 rows[table.name] = [dict(row) for row in found.mappings()]
-        return cls(rows)
+        return cls(rows, tables)
 
     async def restore(self, engine: AsyncEngine) -> None:
-        """Give a database these contents, whatever it has now."""
+        """Give a database these contents, whatever it has now, in tables that were added too."""
         async with engine.begin() as connection:
-            tables = await connection.run_sync(_tables)
-            await empty(connection, tables)
-            for table in tables:
-                if rows := self.rows.get(table.name):
+            names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+            await empty(connection, [name for name in names if name != VERSIONS])
+            for table in self.tables:
+                if rows := self.rows[table.name]:
                     await connection.execute(table.insert(), rows)
-
-
-def _tables(connection: Connection) -> list[Table]:
-    metadata = MetaData()
-    metadata.reflect(connection)
-    return [table for table in metadata.sorted_tables if table.name != "alembic_version"]

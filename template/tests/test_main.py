@@ -1,3 +1,5 @@
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from app.main import create_app
 from app.settings import Settings
 from tests.running import running
@@ -12,6 +14,15 @@ async def test_applications_in_one_process_are_independent(settings: Settings) -
             assert first.state.session_factory is not second.state.session_factory
 
         assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_an_engine_that_was_given_stays_open(settings: Settings, engine: AsyncEngine) -> None:
+    pool = engine.pool
+
+    async with running(create_app(settings, engine)) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+
+    assert engine.pool is pool
 
 
 async def test_the_documentation_is_served(settings: Settings) -> None:

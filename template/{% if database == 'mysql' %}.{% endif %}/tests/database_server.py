@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, NullPool, Table
+from sqlalchemy import URL, NullPool, delete, table
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.engine import DRIVER
@@ -82,11 +82,16 @@ async def temporary_database(server: URL) -> AsyncIterator[URL]:
         await _execute(server, f"DROP DATABASE `{url.database}`")
 
 
-async def empty(connection: AsyncConnection, tables: Sequence[Table]) -> None:
+async def clear(url: URL) -> None:
+    """Drop all that is in a database."""
+    await _execute(url, f"DROP DATABASE `{url.database}`", f"CREATE DATABASE `{url.database}`")
+
+
+async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
     """Delete all rows of `tables`, in whichever order they refer to each other."""
     await connection.exec_driver_sql("SET foreign_key_checks = 0")
-    for table in tables:
-        await connection.execute(table.delete())
+    for name in tables:
+        await connection.execute(delete(table(name)))
     await connection.exec_driver_sql("SET foreign_key_checks = 1")
 
 
@@ -130,8 +135,9 @@ def _wait(process: subprocess.Popen[bytes], path: str, log: Path) -> None:
     pytest.exit(f"The database server for the tests does not start; its log ends:\n{tail}", 1)
 
 
-async def _execute(server: URL, statement: str) -> None:
+async def _execute(server: URL, *statements: str) -> None:
     # The database that `server` names need not exist on a new server.
     engine = create_async_engine(server.set(database=""), poolclass=NullPool)
     async with engine.connect() as connection:
-        await connection.exec_driver_sql(statement)
+        for statement in statements:
+            await connection.exec_driver_sql(statement)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from sqlalchemy import URL, Table
+from sqlalchemy import URL, delete, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.engine import DRIVER
@@ -24,22 +24,24 @@ async def temporary_database(server: URL) -> AsyncIterator[URL]:
     """Name a database file beside the one in `server`; delete it afterwards."""
     beside = Path(server.database or "test.db")
     path = beside.with_name(f"{beside.stem}_{uuid4().hex[:8]}.db")
+    url = server.set(database=str(path))
     try:
-        yield server.set(database=str(path))
+        yield url
     finally:
-        _delete(path)
+        await clear(url)
 
 
-def _delete(path: Path) -> None:
+async def clear(url: URL) -> None:
+    """Drop all that is in a database."""
     for suffix in ("", "-wal", "-shm"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
+        Path(f"{url.database}{suffix}").unlink(missing_ok=True)
 
 
-async def empty(connection: AsyncConnection, tables: Sequence[Table]) -> None:
+async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
     """Delete all rows of `tables`, in whichever order they refer to each other."""
     await connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-    for table in tables:
-        await connection.execute(table.delete())
+    for name in tables:
+        await connection.execute(delete(table(name)))
 
 
 class Detour:

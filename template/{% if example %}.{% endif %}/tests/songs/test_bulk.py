@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, func, select
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.settings import Settings
 from app.songs import bulk
 from app.songs.bulk import SongImportError, import_songs
 from app.songs.models import Song
@@ -65,27 +66,32 @@ async def test_a_song_that_is_there_already_is_named(session: AsyncSession) -> N
         await import_songs(session, [HEADER, "A,B,\n"])
 
 
+@pytest.mark.committed
 @pytest.mark.parametrize(
     ("last_line", "stored"), [(b"Hung Up,Madonna,\n", 2), (b"Hung Up,,\n", 0), (b"\xff,x,\n", 0)]
 )
 async def test_the_command_imports_all_or_nothing(
-    run: Cli, migrated_database: URL, tmp_path: Path, last_line: bytes, stored: int
+    run: Cli,
+    settings: Settings,
+    session: AsyncSession,
+    tmp_path: Path,
+    last_line: bytes,
+    stored: int,
 ) -> None:
     file = tmp_path / "songs.csv"
     file.write_bytes(HEADER.encode("utf-8-sig") + b"Levitating,Dua Lipa,\n" + last_line)
 
-    outcome = await run("songs", "import", str(file), url=migrated_database)
+    outcome = await run("songs", "import", str(file), url=settings.database_url)
 
     if stored:
         assert outcome == 0
     else:
         assert str(outcome).startswith(f"Error: {file}: Line ")
         assert str(outcome).endswith("Nothing was imported.")
-    engine = create_async_engine(migrated_database)
-    async with AsyncSession(engine) as session:
-        assert await count(session) == stored
-    await engine.dispose()
+    assert await count(session) == stored
 
 
-async def test_a_file_that_is_not_there(run: Cli, migrated_database: URL, tmp_path: Path) -> None:
-    assert await run("songs", "import", str(tmp_path / "nothing.csv"), url=migrated_database) == 2
+async def test_a_file_that_is_not_there(run: Cli, settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "nothing.csv"
+
+    assert await run("songs", "import", str(file), url=settings.database_url) == 2
