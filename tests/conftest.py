@@ -15,6 +15,7 @@ from support import interpreters, results
 from support.databases import DatabaseServer, missing_server, serve
 from support.projects import Project
 from support.questions import Combination, behavioural_product, read_questions
+from support.releases import History, read_history
 from support.rendering import Template, snapshot
 
 
@@ -151,17 +152,26 @@ def rendered(
 
 
 @pytest.fixture(scope="session")
-def make_project(
-    template: Template, pytestconfig: pytest.Config, worker_id: str
-) -> Callable[..., Project]:
-    """Render a combination; the environment comes with the first `uv run`."""
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Each release of the template, and the working tree as the newest."""
+    return read_history(tmp_path_factory.mktemp("history") / "template")
+
+
+@pytest.fixture(scope="session")
+def shared_settings(pytestconfig: pytest.Config, worker_id: str) -> dict[str, str]:
+    """The environment variables of every project."""
     # mypy reads each library once for each process, and not once for each combination.
-    shared = {"MYPY_CACHE_DIR": str(pytestconfig.cache.mkdir(f"mypy-{worker_id}"))}
+    return {"MYPY_CACHE_DIR": str(pytestconfig.cache.mkdir(f"mypy-{worker_id}"))}
+
+
+@pytest.fixture(scope="session")
+def make_project(template: Template, shared_settings: dict[str, str]) -> Callable[..., Project]:
+    """Render a combination; the environment comes with the first `uv run`."""
 
     def make(path: Path, combination: Combination, **settings: str) -> Project:
         version = str(combination.answers.get("python_version", interpreters.WANTED[0]))
         template.render(path, combination.answers)
-        return Project(path, interpreters.at_least(version), shared | settings)
+        return Project(path, interpreters.at_least(version), shared_settings | settings)
 
     return make
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from copier.errors import UserMessageError
 
 from support import programs
 from support.programs import Finished
@@ -72,7 +73,7 @@ def test_bad_answers_are_refused(
 ) -> None:
     """One sentence says what to give instead, and nothing has been written."""
     destination = tmp_path / "service"
-    with pytest.raises(ValueError, match=re.escape(words)) as refusal:
+    with pytest.raises((ValueError, UserMessageError), match=re.escape(words)) as refusal:
         template.render(destination, {question: answer})
     assert is_one_sentence(str(refusal.value))
     assert question in str(refusal.value)

@@ -1,6 +1,7 @@
 """What must hold for every file that the template has or renders."""
 
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
@@ -66,6 +67,7 @@ def test_text_is_tidy(combination: Combination, rendered: Rendered) -> None:
             "spaces at the end of a line": re.search(r"[ \t]$", text, re.MULTILINE),
             "carriage returns": "\r" in text,
             "tabs": "\t" in text,
+            "executable": path.stat().st_mode & stat.S_IXUSR,
             "left-over Jinja": JINJA_LEFT_OVER.search(text),
         }
         if found := [fault for fault, present in faults.items() if present]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support import interpreters
-from support.databases import serve
+from support.checks import run_static_checks, run_tests_and_migrate
 from support.interpreters import TESTED_ON, parse
 from support.projects import Project
 from support.questions import (
@@ -53,12 +53,7 @@ def test_combination(
         project.git("add", "--all")
     with record.stage("dependencies"):
         project.run("uv", "sync")
-    with record.stage("formatter"):
-        project.uv_run("ruff", "format", "--check")
-    with record.stage("linter"):
-        project.uv_run("ruff", "check")
-    with record.stage("type checker"):
-        project.uv_run("mypy")
+    run_static_checks(project, record)
     run_tests_and_migrate(project, record)
     with record.stage("born formatted"):
         project.uv_run("ruff", "format")
@@ -96,13 +91,3 @@ def test_interpreter(
     with record.stage("dependencies"):
         project.run("uv", "sync")
     run_tests_and_migrate(project, record)
-
-
-def run_tests_and_migrate(project: Project, record: Record) -> None:
-    """Run the generated tests, then migrate an empty database and compare it with the models."""
-    with record.stage("generated tests"):
-        record.tests(project.tests())
-    with record.stage("migrations"), serve(project) as server:
-        env = {"DATABASE_URL": server.create()}
-        project.uv_run(project.slug, "db", "upgrade", env=env)
-        project.uv_run(project.slug, "db", "check", env=env)

@@ -395,6 +395,20 @@ MUTATIONS = [
         (f"{ISOLATION}::test_every_test_starts_clean",),
     ),
     Mutation(
+        "the application closes an engine that is not its own",
+        "app/main.py",
+        "            stack.push_async_callback(engine.dispose)\n        app.",
+        "        stack.push_async_callback(engine.dispose)\n        app.",
+        ("tests/test_main.py::test_an_engine_that_was_given_stays_open",),
+    ),
+    Mutation(
+        "the scratch database is not cleared",
+        "tests/conftest.py",
+        "    await clear(spare_database)\n",
+        "",
+        (MIGRATIONS,),
+    ),
+    Mutation(
         "what was committed stays",
         "tests/conftest.py",
         "        await contents.restore(engine)\n",

@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,9 +90,7 @@ def test_transaction_pooling_needs_the_setting_and_no_more(
 def pgbouncer(program: str, database: str) -> Iterator[str]:
     """Run PgBouncer before a database on a Unix socket; yields the URL that leads through it."""
     parts = urlsplit(database)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = programs.free_port()
     with TemporaryDirectory() as folder:
         configuration = Path(folder, "pgbouncer.ini")
         host = parse_qs(parts.query)["host"][0]
@@ -109,19 +105,8 @@ def pgbouncer(program: str, database: str) -> Iterator[str]:
             user=Path(host).stat().st_uid,
         )
         try:
-            _wait(process, port)
+            programs.wait_for_port(process, port)
             yield parts._replace(netloc=f"postgres:any@127.0.0.1:{port}", query="").geturl()
         finally:
             process.terminate()
             process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    msg = f"PgBouncer does not accept connections; exit code {process.poll()}."
-    raise AssertionError(msg)

@@ -3,9 +3,11 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -125,3 +127,22 @@ def run(
     if check and exit_code:
         raise AssertionError(finished.report())
     return finished
+
+
+def free_port() -> int:
+    """Return a port that nothing on this machine listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_for_port(process: subprocess.Popen[bytes], port: int, timeout: float = 30) -> None:
+    """Return when the process accepts connections; an end, or no end of waiting, is an error."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    msg = f"{process.args!r} does not accept connections; exit code {process.poll()}."
+    raise AssertionError(msg)

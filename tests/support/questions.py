@@ -16,7 +16,7 @@ Answer = str | bool
 TEXT_OPTIONS = ("project_name", "project_slug", "description", "author_name", "author_email")
 """Questions that take any text; what they write is data, never code."""
 
-FILE_OPTIONS = ("license", "python_version")
+FILE_OPTIONS = ("license", "python_version", "ci")
 """Questions that add files or change metadata, but no code that runs."""
 
 
@@ -88,7 +88,12 @@ class Combination:
 
 def behavioural_product() -> list[Combination]:
     """Return the full product of the behavioural options."""
-    return [Combination(answers) for answers in _product(q for q in _all() if q.behavioural)]
+    return product_of(_all())
+
+
+def product_of(questions: Iterable[Question]) -> list[Combination]:
+    """Return the full product of the behavioural options among these questions."""
+    return [Combination(answers) for answers in _product(q for q in questions if q.behavioural)]
 
 
 def first_of_each_database() -> list[Combination]:

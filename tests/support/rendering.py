@@ -10,9 +10,10 @@ from pathlib import Path
 
 import copier
 import plumbum
+import yaml
 
 from support.programs import environment, run
-from support.questions import ROOT, Answer, read_questions
+from support.questions import ROOT, Answer
 
 COMMITTER = {
     f"GIT_{role}_{part}": value
@@ -26,6 +27,27 @@ COMMITTER = {
 }
 
 
+def git(directory: Path, *arguments: str) -> str:
+    """Run git, for this repository or a throwaway one, and return what it printed."""
+    # The user's own configuration may say that this repository is safe; elsewhere it would
+    # sign commits, run hooks or convert line endings.
+    env = os.environ if directory == ROOT else environment(**COMMITTER)
+    return run("git", *arguments, cwd=directory, env=env).stdout
+
+
+def commit(directory: Path, tag: str) -> None:
+    """Commit all files in `directory` and tag the commit."""
+    git(directory, "add", "--all", "--force")
+    git(directory, "commit", "--quiet", "--allow-empty", f"--message={tag}")
+    git(directory, "tag", tag)
+
+
+def version_tag(directory: Path) -> str:
+    """Return the tag for the version of the template in `directory`."""
+    project = tomllib.loads((directory / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return f"v{project['version']}"
+
+
 @dataclass(frozen=True)
 class Template:
     """A throwaway git repository that holds the template and one tag for each release."""
@@ -36,7 +58,8 @@ class Template:
     @cached_property
     def questions(self) -> frozenset[str]:
         """The names that a render may be given answers for."""
-        return frozenset(read_questions(self.path / "copier.yml"))
+        text = git(self.path, "show", f"{self.tag}:copier.yml")
+        return frozenset(name for name in yaml.safe_load(text) if not name.startswith("_"))
 
     def render(self, destination: Path, answers: Mapping[str, Answer] | None = None) -> Path:
         """Render into `destination`; questions without an answer take their defaults."""
@@ -61,31 +84,22 @@ class Template:
 
 
 def snapshot(directory: Path) -> Template:
-    """Commit and tag a copy of the working tree, so that renders are clean and know a version.
+    """Commit and tag a copy of the working tree, so that renders are clean and know a version."""
+    copy_working_tree(directory)
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    tag = version_tag(directory)
+    commit(directory, tag)
+    return Template(directory, tag)
 
-    Copied is what `git add --all` would add; the working tree itself is left alone.
-    """
-    listed = run(
-        *("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"),
-        cwd=ROOT,
-        # With the user's own configuration, which may say that this repository is safe.
-        env=os.environ,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
+
+def copy_working_tree(directory: Path) -> None:
+    """Copy what `git add --all` would add; the working tree itself is left alone."""
+    listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    for name in filter(None, listed.split("\0")):
         # A file deleted from the working tree is still listed.
         if (ROOT / name).exists():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, directory / name, follow_symlinks=False)
-    project = tomllib.loads((directory / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    tag = f"v{project['version']}"
-    for arguments in (
-        ("init", "--quiet", "--initial-branch=main"),
-        ("add", "--all", "--force"),
-        ("commit", "--quiet", f"--message=Release {tag}"),
-        ("tag", tag),
-    ):
-        run("git", *arguments, cwd=directory, env=environment(**COMMITTER))
-    return Template(directory, tag)
 
 
 def files_in(project: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -95,9 +94,7 @@ class Service:
 @contextmanager
 def running(project: Project, env: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Start the service, wait until it answers, and see to it that it ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = programs.free_port()
     log_file = project.path.with_name(f"service-{port}.log")
     with log_file.open("wb") as log:
         process = subprocess.Popen(

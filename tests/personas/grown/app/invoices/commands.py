@@ -1,0 +1,18 @@
+"""The commands of the feature."""
+
+import typer
+
+from app.settings import load_settings
+
+commands = typer.Typer(no_args_is_help=True, help="Manage invoices.")
+
+
+@commands.callback()
+def invoices() -> None:
+    """Keep `currency` a subcommand."""
+
+
+@commands.command()
+def currency() -> None:
+    """Show the currency of new invoices."""
+    typer.echo(load_settings().invoice_currency)

@@ -1,0 +1,30 @@
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.invoices.models import Invoice
+from app.settings import Settings
+from tests.command_line import Cli
+
+
+async def test_create(client: AsyncClient, session: AsyncSession) -> None:
+    response = await client.post("/invoices", json={"customer": "<Ada>", "cents": 1250})
+
+    assert response.json() == "&lt;Ada&gt; owes 12.50 EUR."
+    assert (await session.scalars(select(Invoice.cents))).all() == [1250]
+
+
+async def test_two_for_one_customer(client: AsyncClient) -> None:
+    await client.post("/invoices", json={"customer": "Ada", "cents": 1})
+
+    response = await client.post("/invoices", json={"customer": "Ada", "cents": 2})
+
+    assert response.status_code == 409
+
+
+async def test_the_command(
+    run: Cli, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run("invoices", "currency", url=settings.database_url) == 0
+    assert capsys.readouterr().out == "EUR\n"

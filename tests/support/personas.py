@@ -1,0 +1,147 @@
+"""What owners do to a rendered project before they update it."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from support.projects import Project
+from support.rendering import files_in, git
+
+GROWN = Path(__file__).parents[1] / "personas" / "grown"
+"""A feature with its tests and its migration, laid out as in a project."""
+
+Lines = dict[str, list[str]]
+"""What an owner wrote into which of the template's files."""
+
+
+def read(project: Path) -> dict[str, str]:
+    """Return the text of each file that git knows or would add."""
+    listed = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    paths = {path for path in listed.split("\0") if path and (project / path).is_file()}
+    return {path: (project / path).read_text(encoding="utf-8") for path in sorted(paths)}
+
+
+def rendered(project: Path) -> dict[str, str]:
+    """Return the text of each file of a render."""
+    return {
+        path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
+        for path in files_in(project)
+    }
+
+
+def begin(project: Path) -> None:
+    """Keep a fresh render in git."""
+    git(project, "init", "--quiet", "--initial-branch=main")
+    save(project)
+
+
+def save(project: Path) -> None:
+    """Commit everything."""
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--allow-empty", "--message=Work")
+
+
+def conflicts(project: Path) -> set[str]:
+    """Return the files that git reports as conflicting, all of which must have markers.
+
+    Raises:
+        AssertionError: a file has markers that git does not report, or the other way round.
+    """
+    reported = set(git(project, "diff", "--name-only", "--diff-filter=U").split())
+    marked = {
+        path for path, text in read(project).items() if re.search("^<{7} ", text, re.MULTILINE)
+    }
+    assert reported == marked, f"Reported: {reported}. With markers: {marked}."
+    assert not list(project.rglob("*.rej"))
+    return marked
+
+
+def grow(project: Path) -> Lines:
+    """Add a feature, and what it needs in files that the template has as well."""
+    shutil.copytree(
+        GROWN, project, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
+    if not (project / "app" / "songs").exists():
+        (revision,) = (project / "migrations" / "versions").glob("*_create_invoices.py")
+        text = revision.read_text(encoding="utf-8")
+        text = text.replace("Revises: 8c3d2f5b9a41", "Revises:")
+        revision.write_text(text.replace('= "8c3d2f5b9a41"', "= None"), encoding="utf-8")
+    additions = {
+        "pyproject.toml": ('    "pydantic>=', '    "markupsafe>=3.0",\n'),
+        "app/settings.py": (
+            '    @field_validator("log_level"',
+            '    invoice_currency: str = "EUR"\n\n',
+        ),
+        ".env.example": ("", "\n# The currency of new invoices.\n# INVOICE_CURRENCY=EUR\n"),
+        "README.md": ("", "\n## Invoices\n\nSee `uv run <name> invoices --help`.\n"),
+    }
+    for path, (before, addition) in additions.items():
+        insert(project / path, before, addition)
+    return {path: addition.splitlines() for path, (_, addition) in additions.items()}
+
+
+def insert(file: Path, before: str, addition: str) -> None:
+    """Write `addition` before the first line that begins with `before`, or at the end."""
+    text = file.read_text(encoding="utf-8")
+    position = text.index(before) if before else len(text)
+    file.write_text(text[:position] + addition + text[position:], encoding="utf-8")
+
+
+EDITS: Mapping[str, tuple[str, str]] = {
+    "app/songs/router.py": ("There is no song with this id.", "No such song."),
+    "app/engine.py": (
+        "database_pool_size: int = Field(default=15, ge=1)",
+        "database_pool_size: int = Field(default=25, ge=1)",
+    ),
+    "app/logs.py": ('path=scope["path"],', 'route=scope["path"],'),
+    "app/main.py": (
+        "engine = create_engine(app.state.settings)",
+        "engine = create_engine(app.state.settings)  # the one and only",
+    ),
+    ".github/workflows/ci.yml": ("- run: uv run pytest", "- run: uv run pytest --maxfail=1"),
+}
+"""A handler of the example, the pool's size, a log's field, and so on: what is there, and what the
+owner makes of it."""
+
+
+def edit(project: Path) -> Lines:
+    """Change lines that the template owns."""
+    lines: Lines = {}
+    for path, (old, new) in EDITS.items():
+        file = project / path
+        if file.exists():
+            text = file.read_text(encoding="utf-8")
+            assert text.count(old) == 1, f"{path} has no single {old!r}."
+            file.write_text(text.replace(old, new), encoding="utf-8")
+            lines[path] = [new]
+    return lines
+
+
+PRUNED = ("app/songs", "tests/songs", "tests/test_logs.py", "LICENSE")
+
+
+def prune(project: Path) -> None:
+    """Delete the example, a test file and the licence."""
+    for path in PRUNED:
+        if (project / path).is_dir():
+            shutil.rmtree(project / path)
+        else:
+            (project / path).unlink(missing_ok=True)
+
+
+def reformat(project: Project) -> None:
+    """Run the shipped formatter and fixer over everything."""
+    project.uv_run("ruff", "format")
+    project.uv_run("ruff", "check", "--fix")
+
+
+def lost(project: Path, lines: Lines) -> list[str]:
+    """Return the owner's lines that are not in their files any more."""
+    texts = read(project)
+    return [
+        f"{path}: {line}"
+        for path, written in lines.items()
+        for line in written
+        if line not in texts.get(path, "")
+    ]

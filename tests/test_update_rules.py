@@ -1,0 +1,512 @@
+"""The rules that keep updates harmless, tried on older templates made from the working tree."""
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import copier
+import pytest
+
+from support import personas, programs
+from support.personas import begin, conflicts, lost, read, rendered, save
+from support.questions import Combination, behavioural_product, read_questions
+from support.releases import (
+    History,
+    add_release,
+    broken_promises,
+    read_manifest,
+)
+from support.rendering import Template, commit, copy_working_tree, git
+
+Patch = Callable[[Path], None]
+
+
+def replace(directory: Path, path: str, old: str, new: str) -> None:
+    """Change one place of one file of a template."""
+    file = directory / path
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{path} has no single {old!r}."
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def invent(directory: Path, *older: Patch, newer: Patch | None = None) -> History:
+    """Make a template whose releases are the working tree as each of `older` has patched it.
+
+    The newest is the working tree, patched by `newer` if something in it has to answer.
+    """
+    git(directory.parent, "init", "--quiet", "--initial-branch=main", directory.name)
+    for number, patch in enumerate((*older, newer or (lambda _: None)), start=1):
+        for entry in directory.iterdir():
+            if entry.name == ".git":
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        copy_working_tree(directory)
+        patch(directory)
+        if number <= len(older):
+            commit(directory, f"v0.0.{number}")
+    return add_release(directory, tuple(f"v0.0.{number}" for number in range(1, number)))
+
+
+def promises(history: History) -> list[str]:
+    """Return what the newest release breaks of the oldest one's promises."""
+    return broken_promises(
+        read_manifest(history.at(history.releases[0])), read_manifest(history.current)
+    )
+
+
+def start(history: History, folder: Path, **answers: str) -> Path:
+    """Render the oldest release and keep it in git."""
+    project = history.at(history.releases[0]).render(folder / "service", answers)
+    begin(project)
+    return project
+
+
+def renamed(directory: Path) -> None:
+    """What is limits.py now was bodies.py."""
+    app = directory / "template" / "app"
+    (app / "limits.py").rename(app / "bodies.py")
+    replace(directory, "template/app/main.py", "from app.limits", "from app.bodies")
+
+
+def removed(directory: Path) -> None:
+    """There was a module that nothing needs any more."""
+    file = directory / "template" / "app" / "legacy.py"
+    file.write_text('"""What was needed once."""\n', encoding="utf-8")
+
+
+def keep(pattern: str) -> Patch:
+    """Let updates leave a path alone."""
+
+    def patch(directory: Path) -> None:
+        entry = "  - \"{% if _copier_operation == 'update' %}" + pattern + '{% endif %}"\n'
+        replace(directory, "copier.yml", "  - .DS_Store\n", f"  - .DS_Store\n{entry}")
+
+    return patch
+
+
+@pytest.mark.parametrize(
+    ("older", "path"),
+    [(renamed, "app/bodies.py"), (removed, "app/legacy.py")],
+    ids=["renamed", "removed"],
+)
+def test_a_file_that_goes_away(older: Patch, path: str, tmp_path: Path) -> None:
+    """It has to be listed as kept; then what its owner changed in it is still there."""
+    careless = invent(tmp_path / "careless", older)
+    assert [path in sentence for sentence in promises(careless)] == [True]
+
+    history = invent(tmp_path / "template", older, newer=keep(path))
+    assert promises(history) == []
+    project = start(history, tmp_path)
+    text = (project / path).read_text(encoding="utf-8") + "# The owner's.\n"
+    (project / path).write_text(text, encoding="utf-8")
+    save(project)
+
+    history.update(project)
+
+    assert conflicts(project) == set()
+    fresh = rendered(history.current.render(tmp_path / "fresh"))
+    assert read(project) == {**fresh, path: text}
+
+
+def asked_for_a_mail(directory: Path) -> None:
+    """The question author_email was called mail."""
+    copier_yml = directory / "copier.yml"
+    text = copier_yml.read_text(encoding="utf-8").replace("author_email", "mail")
+    copier_yml.write_text(text, encoding="utf-8")
+    file = directory / "template" / "pyproject.toml.jinja"
+    text = file.read_text(encoding="utf-8").replace("author_email", "mail")
+    file.write_text(text, encoding="utf-8")
+
+
+def remembers_the_mail(directory: Path) -> None:
+    """The question takes over the old one's answer."""
+    replace(
+        directory,
+        "copier.yml",
+        'default: ""\n  validator: >-\n    {% if author_email',
+        "default: \"{{ mail | default('') }}\"\n  validator: >-\n    {% if author_email",
+    )
+
+
+def test_a_question_that_is_renamed(tmp_path: Path) -> None:
+    """Its default has to be the old question's answer, which then is not forgotten."""
+    assert promises(invent(tmp_path / "careless", asked_for_a_mail)) == [
+        "The question mail is gone: its answer would be forgotten."
+    ]
+
+    history = invent(tmp_path / "template", asked_for_a_mail, newer=remembers_the_mail)
+    assert promises(history) == []
+    project = start(history, tmp_path, mail="ada@example.com")
+
+    history.update(project)
+
+    answers = (project / ".copier-answers.yml").read_text(encoding="utf-8")
+    assert "author_email: ada@example.com\n" in answers
+    assert '"ada@example.com"' in (project / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def had_another_choice(directory: Path) -> None:
+    """One could choose a licence that is not offered any more."""
+    replace(directory, "copier.yml", "    Proprietary (all", "    ISC: ISC\n    Proprietary (all")
+    replace(
+        directory,
+        "copier.yml",
+        "'BSD-3-Clause', 'proprietary'],",
+        "'BSD-3-Clause', 'proprietary', 'ISC'],",
+    )
+
+
+def test_a_question_that_is_gone(tmp_path: Path) -> None:
+    """That its name is a part of others' names does not hide it."""
+
+    def asked_for_data(directory: Path) -> None:
+        replace(directory, "copier.yml", "\nlicense:\n", "\ndata:\n  default: x\n\nlicense:\n")
+
+    assert promises(invent(tmp_path / "template", asked_for_data)) == [
+        "The question data is gone: its answer would be forgotten."
+    ]
+
+
+def test_a_choice_that_is_retired(tmp_path: Path) -> None:
+    """Whoever chose it is told, and nothing of the project has changed."""
+    history = invent(tmp_path / "template", had_another_choice)
+    assert promises(history) == []
+    project = start(history, tmp_path, license="ISC")
+    before = read(project)
+
+    with pytest.raises(
+        copier.errors.UserMessageError, match='license: "ISC" is not in the list of choices'
+    ):
+        history.update(project)
+
+    assert read(project) == before
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_a_choice_that_is_retired_without_a_guard(tmp_path: Path) -> None:
+    """The answer would silently become the default, so it is a broken promise."""
+
+    def unguarded(directory: Path) -> None:
+        replace(
+            directory,
+            "copier.yml",
+            "      'license': ['MIT', 'Apache-2.0', 'BSD-3-Clause', 'proprietary'],\n",
+            "",
+        )
+        replace(directory, "copier.yml", "      'license': license | default('proprietary'),\n", "")
+
+    (sentence,) = promises(invent(tmp_path / "template", had_another_choice, newer=unguarded))
+    assert sentence.startswith("license has no choice ISC any more")
+
+
+def had_another_default(directory: Path) -> None:
+    """Whoever did not care got the MIT licence."""
+    replace(directory, "copier.yml", "  default: proprietary\n", "  default: MIT\n")
+
+
+def test_a_default_that_changes(tmp_path: Path) -> None:
+    """Who has an answer keeps it, though it was only the default."""
+    history = invent(tmp_path / "template", had_another_default)
+    project = start(history, tmp_path)
+
+    history.update(project)
+
+    assert (project / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+
+
+def test_several_releases_at_once(tmp_path: Path) -> None:
+    """One jump gives what each release in turn gives, also when files come and go."""
+
+    def both_kept(directory: Path) -> None:
+        keep("app/bodies.py")(directory)
+        keep("app/legacy.py")(directory)
+
+    history = invent(tmp_path / "template", renamed, removed, newer=both_kept)
+    results = []
+    for name, tags in (("jump", [history.target]), ("steps", ["v0.0.2", history.target])):
+        (tmp_path / name).mkdir()
+        project = start(history, tmp_path / name)
+        personas.grow(project)
+        save(project)
+        for tag in tags:
+            history.update(project, tag)
+            save(project)
+        results.append({path: text for path, text in read(project).items() if path not in LEFT})
+    assert results[0] == results[1]
+
+
+LEFT = ("app/bodies.py", "app/legacy.py")
+"""Whether these are left behind depends on the releases on the way."""
+
+
+def test_lines_that_both_changed(tmp_path: Path) -> None:
+    """The conflict names the file and shows both; the shipped hooks refuse it, and leftovers."""
+
+    def other_pool(directory: Path) -> None:
+        for database in ("sqlite", "postgresql", "mysql"):
+            path = f"template/{{% if database == '{database}' %}}.{{% endif %}}/app/engine.py"
+            replace(directory, path, "Field(default=15, ge=1)", "Field(default=10, ge=1)")
+
+    history = invent(tmp_path / "template", other_pool)
+    project = start(history, tmp_path)
+    replace(project, "app/engine.py", "Field(default=10, ge=1)", "Field(default=99, ge=1)")
+    save(project)
+
+    history.update(project)
+
+    assert conflicts(project) == {"app/engine.py"}
+    assert lost(project, {"app/engine.py": ["default=99", "default=15"]}) == []
+    git(project, "add", "--all")
+    refused = hooks(project, "conflict-markers")
+    assert refused.exit_code == 1
+    assert "app/engine.py:" in refused.output
+    git(project, "checkout", "--quiet", "--force", "HEAD")
+    assert hooks(project, "conflict-markers").exit_code == 0
+    assert hooks(project, "rejected-changes").exit_code == 0
+    (project / "README.md.rej").write_text("@@\n", encoding="utf-8")
+    git(project, "add", "--all", "--force")
+    assert hooks(project, "rejected-changes").exit_code == 1
+
+
+def hooks(project: Path, hook: str) -> programs.Finished:
+    """Run one of the hooks that the project ships, over all of its files."""
+    return programs.run(
+        *(sys.executable, "-m", "pre_commit", "run", "--all-files", hook),
+        cwd=project,
+        env=programs.environment(PRE_COMMIT_HOME=str(project.with_name("hooks"))),
+        check=False,
+    )
+
+
+def edit_a_shipped_revision(directory: Path) -> None:
+    """Change a migration that somebody has run."""
+    (revision,) = directory.glob("template/*/migrations/versions/*_create_songs.py")
+    text = revision.read_text(encoding="utf-8").replace("length=200", "length=300")
+    revision.write_text(text, encoding="utf-8")
+
+
+def need_trust(directory: Path) -> None:
+    """Run something in the owner's name."""
+    copier_yml = directory / "copier.yml"
+    text = copier_yml.read_text(encoding="utf-8")
+    copier_yml.write_text(f'_tasks: ["true"]\n_migrations: ["true"]\n{text}', encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("newer", "words"),
+    [
+        (edit_a_shipped_revision, ["write another revision"]),
+        (need_trust, ["_tasks would require --trust", "A migration without a version"]),
+    ],
+    ids=["edited revision", "trust"],
+)
+def test_what_no_release_may_do(newer: Patch, words: list[str], tmp_path: Path) -> None:
+    """Each is named."""
+    sentences = promises(invent(tmp_path / "template", lambda _: None, newer=newer))
+
+    assert len(sentences) == len(words)
+    for sentence, part in zip(sentences, words, strict=True):
+        assert part in sentence
+
+
+def no_longer_scaffold_once(directory: Path) -> None:
+    """Update the example, which gets a file more."""
+    copier_yml = directory / "copier.yml"
+    text = copier_yml.read_text(encoding="utf-8")
+    text = re.sub(r"  - \"\{% if _copier_operation.*\n", "", text)
+    copier_yml.write_text(text, encoding="utf-8")
+    replace(
+        directory, "template/{% if example %}.{% endif %}/app/songs/router.py", "Store a", "Add a"
+    )
+    file = directory / "template" / "{% if example %}.{% endif %}" / "app" / "songs" / "later.py"
+    file.write_text('"""New."""\n', encoding="utf-8")
+
+
+def no_answers_file(directory: Path) -> None:
+    """Write nothing down."""
+    (directory / "template" / "{{ _copier_conf.answers_file }}.jinja").unlink()
+
+
+def badly_formatted(directory: Path) -> None:
+    """Render what the shipped formatter would change."""
+    replace(directory, "template/app/limits.py", "received = 0", "received=0")
+
+
+def test_without_scaffold_once_the_example_comes_back(tmp_path: Path) -> None:
+    """Why the rule is there: a file that is new in the example would reach who has deleted it."""
+    for name, newer in (("kept", None), ("careless", no_longer_scaffold_once)):
+        (tmp_path / name).mkdir()
+        history = invent(tmp_path / name / "template", lambda _: None, newer=newer)
+        project = start(history, tmp_path / name)
+        personas.prune(project)
+        save(project)
+
+        history.update(project)
+
+        assert (project / "app" / "songs").exists() == (name == "careless")
+
+
+def test_without_an_answers_file_there_is_no_update(tmp_path: Path) -> None:
+    """Why the file is there."""
+    history = invent(tmp_path / "template", no_answers_file)
+    project = start(history, tmp_path)
+
+    with pytest.raises(TypeError, match="Template not found"):
+        history.update(project)
+
+
+def test_a_template_that_is_not_formatted_collides(tmp_path: Path) -> None:
+    """Why every combination is born formatted: its owner's formatter would change it."""
+
+    def fixed(directory: Path) -> None:
+        replace(directory, "template/app/limits.py", "received = 0", "received = 0  # bytes")
+
+    history = invent(tmp_path / "template", badly_formatted, newer=fixed)
+    project = start(history, tmp_path)
+    replace(project, "app/limits.py", "received=0", "received = 0")
+    save(project)
+
+    history.update(project)
+
+    assert conflicts(project) == {"app/limits.py"}
+
+
+OWNERSHIP = re.compile(r"^\| (?P<files>`.+) \| (?P<whose>.+) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "combination",
+    [
+        *behavioural_product(),
+        Combination({"database": "sqlite", "example": True}, {"license": "MIT", "ci": "none"}),
+    ],
+    ids=lambda combination: "-".join([str(combination), *map(str, combination.files.values())]),
+)
+def test_the_readme_says_whose_each_file_is(
+    combination: Combination, template: Template, tmp_path: Path
+) -> None:
+    """Each file is in one row of the table, and what is the owner's alone is what updates skip."""
+    files = rendered(template.render(tmp_path / "service", combination.answers))
+    manifest = read_manifest(template)
+    rows = {
+        pattern: row["whose"]
+        for row in OWNERSHIP.finditer(files["README.md"])
+        for pattern in re.findall("`([^`]+)`", row["files"])
+    }
+    used = set()
+    for file in files:
+        # Of a folder and one inside it, the latter counts.
+        pattern = max((entry for entry in rows if covers(entry, file)), key=len, default=None)
+        assert pattern, f"The README does not say whose {file} is."
+        used.add(pattern)
+        assert rows[pattern].startswith("Yours") == manifest.keeps(file), file
+    # The owner's folders need not be there yet.
+    unused = {pattern for pattern in rows.keys() - used if not rows[pattern].startswith("Yours")}
+    assert unused == set()
+
+
+def covers(pattern: str, file: str) -> bool:
+    """Whether a file matches a pattern of the table, where `*` is part of one name."""
+    regex = re.escape(pattern).replace(r"\*", "[^/]+")
+    return bool(re.fullmatch(regex + (".*" if pattern.endswith("/") else ""), file))
+
+
+def test_the_guard_knows_every_choice() -> None:
+    """The lists in answers_guard are those of the questions."""
+    questions = read_questions()
+    guard = questions["answers_guard"].details["default"]
+    for name, question in questions.items():
+        if question.answers and question.details["type"] != "bool":
+            listed = ", ".join(f"'{answer}'" for answer in question.answers)
+            assert f"'{name}': [{listed}]," in guard
+            default = question.details["default"]
+            assert re.search(rf"'{name}': {name} \| default\('{default}'\),", guard)
+
+
+def update_by_hand(project: Path, *options: str) -> programs.Finished:
+    """Run the command that people type."""
+    settings = project.with_name("settings.yml")
+    settings.write_text("{}\n", encoding="utf-8")
+    return programs.run(
+        *(sys.executable, "-m", "copier", "update", "--defaults", *options),
+        cwd=project,
+        env=programs.environment(COPIER_SETTINGS_PATH=str(settings)),
+        check=False,
+    )
+
+
+def make_dirty(project: Path) -> None:
+    """Leave a change uncommitted."""
+    (project / "README.md").write_text("Something else.\n", encoding="utf-8")
+
+
+def forget_the_commit(project: Path) -> None:
+    """Make it a project that was rendered from a folder without git."""
+    file = project / ".copier-answers.yml"
+    text = re.sub("_commit: .*\n", "", file.read_text(encoding="utf-8"))
+    file.write_text(text, encoding="utf-8")
+    save(project)
+
+
+def edit_an_answer(project: Path) -> None:
+    """Give an answer that nobody can choose."""
+    replace(project, ".copier-answers.yml", "database: sqlite", "database: postgres")
+    save(project)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (make_dirty, "Please commit or stash your local changes"),
+        (forget_the_commit, "cannot obtain old template references from `.copier-answers.yml`"),
+        (edit_an_answer, 'database: "postgres" is not in the list of choices'),
+    ],
+    ids=["dirty", "detached", "edited answers"],
+)
+def test_an_update_that_cannot_be(
+    spoil: Patch, words: str, history: History, tmp_path: Path
+) -> None:
+    """One sentence, exit code 1, and nothing has changed."""
+    project = history.current.render(tmp_path / "service")
+    begin(project)
+    spoil(project)
+    before, status = read(project), git(project, "status", "--porcelain")
+
+    finished = update_by_hand(project)
+
+    assert finished.exit_code == 1
+    assert words in finished.output
+    assert "Traceback" not in finished.output
+    assert (read(project), git(project, "status", "--porcelain")) == (before, status)
+
+
+def test_an_update_without_answers(history: History, tmp_path: Path) -> None:
+    """Copier says that it finds no template, in words of its own; nothing has changed."""
+    project = history.current.render(tmp_path / "service")
+    begin(project)
+    (project / ".copier-answers.yml").unlink()
+    save(project)
+    before = read(project)
+
+    finished = update_by_hand(project)
+
+    assert finished.exit_code != 0
+    assert "Template not found" in finished.output
+    assert read(project) == before
+
+
+def test_the_message_says_what_remains(history: History, tmp_path: Path) -> None:
+    """People read it after the command that they type."""
+    project = history.at(history.releases[0]).render(tmp_path / "service")
+    begin(project)
+
+    finished = update_by_hand(project, f"--vcs-ref={history.target}")
+
+    assert finished.exit_code == 0, finished.report()
+    for words in ("git status", "uv run pytest", "DATABASE_URL", "git show HEAD:"):
+        assert words in finished.output
