@@ -174,6 +174,16 @@ MUTATIONS = [
         databases=("sqlite", "mysql"),
     ),
     Mutation(
+        "a cancelled BEGIN is carried out after its connection is back",
+        "app/engine.py",
+        "            connection.invalidate()\n",
+        "",
+        (
+            f"{TRANSACTIONS}::test_a_request_cancelled_while_it_waits_for_another_leaves_nothing_behind",
+        ),
+        databases=SQLITE,
+    ),
+    Mutation(
         "connections come back with a transaction",
         "app/engine.py",
         "connection.driver_connection.in_transaction",

@@ -132,3 +132,21 @@ async def test_a_cancelled_request_leaves_nothing_behind(
 
     assert pool_is_full(engine)
     assert await count(session) == 0
+
+
+@pytest.mark.committed
+async def test_a_request_cancelled_while_it_waits_for_another_leaves_nothing_behind(
+    client: AsyncClient, session: AsyncSession, engine: AsyncEngine, session_factory: SessionFactory
+) -> None:
+    async with session_factory() as other:
+        await add_item(other, name="lamp")
+        request = asyncio.create_task(client.post("/items", json={"name": "lamp"}))
+        await asyncio.sleep(0.1)
+        assert not request.done()
+        request.cancel()
+        await other.rollback()
+
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert pool_is_full(engine)
+    assert await count(session) == 0

@@ -1,6 +1,7 @@
 """SQLite: how to connect to it, and what its errors mean."""
 
 import sqlite3
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -94,7 +95,12 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         statement = f"BEGIN {connection.get_execution_options().get('begin', 'IMMEDIATE')}"
         # Straight to the driver, because each step of a cursor waits for aiosqlite's thread.
         adapted: Any = connection.connection.dbapi_connection
-        adapted.run_async(lambda driver: driver.execute(statement))
+        try:
+            adapted.run_async(lambda driver: driver.execute(statement))
+        except CancelledError:
+            # The thread begins the transaction all the same, and nobody would end it.
+            connection.invalidate()
+            raise
 
     @event.listens_for(engine.sync_engine, "reset")
     def reset(connection: Any, _: Any, state: PoolResetState) -> None:
