@@ -12,6 +12,7 @@ import yaml
 
 from support.questions import ROOT, Combination, behavioural_product, read_questions
 from support.rendering import Template, files_in
+from support.wording import CHOICE_WORDS, mentions
 
 COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
 
@@ -20,15 +21,6 @@ Rendered = Callable[[Combination], Path]
 EMPTY_BY_CONVENTION = ("__init__.py", "py.typed")
 
 JINJA_LEFT_OVER = re.compile(r"(?<!\$)\{\{|\{%|\{#")
-
-DATABASE_WORDS = {
-    "sqlite": re.compile(r"sqlite", re.IGNORECASE),
-    "postgresql": re.compile(r"postgres|asyncpg|pgserver|pgbouncer", re.IGNORECASE),
-    "mysql": re.compile(r"mysql|maria|asyncmy", re.IGNORECASE),
-}
-
-MENTIONS_ALLOWED: dict[tuple[str, str], str] = {}
-"""The file and the database that it may name though another was chosen: the reason."""
 
 NOT_ON_WINDOWS = re.compile(
     r'[<>:"|?*\\\x00-\x1f]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)', re.IGNORECASE
@@ -76,37 +68,24 @@ def test_text_is_tidy(combination: Combination, rendered: Rendered) -> None:
 
 
 @COMBINATIONS
-def test_only_the_chosen_database_is_mentioned(
-    combination: Combination, rendered: Rendered
-) -> None:
-    """Nobody reads about a database that their service does not use."""
-    project = rendered(combination)
-    mentions = {
-        (path.relative_to(project).as_posix(), database)
-        for path in files_in(project)
-        for database, words in DATABASE_WORDS.items()
-        if database != combination.database
-        and words.search(f"{path.relative_to(project)}\n{path.read_text(encoding='utf-8')}")
+def test_only_what_was_chosen_is_mentioned(combination: Combination, rendered: Rendered) -> None:
+    """Nobody reads about what their service does not have."""
+    assert not mentions(rendered(combination), combination.answers)
+
+
+def test_every_choice_has_its_words(template: Template, tmp_path: Path) -> None:
+    """A new choice does not slip past the test above, nor do words that no render has."""
+    choices = {
+        name: list(question.answers)
+        for name, question in read_questions().items()
+        if question.answers
     }
-    assert mentions <= MENTIONS_ALLOWED.keys()
-
-
-def test_every_database_has_its_words() -> None:
-    """A new database does not slip past the test above."""
-    assert set(read_questions()["database"].answers) == set(DATABASE_WORDS)
-
-
-def test_allowed_mentions_are_still_needed(rendered: Rendered) -> None:
-    """An exception that nothing uses any more hides the next mistake."""
-    used = {
-        (name, database)
-        for combination in behavioural_product()
-        for name, database in MENTIONS_ALLOWED
-        if database != combination.database
-        and (path := rendered(combination) / name).exists()
-        and DATABASE_WORDS[database].search(path.read_text(encoding="utf-8"))
-    }
-    assert used == MENTIONS_ALLOWED.keys()
+    assert {name: list(words) for name, words in CHOICE_WORDS.items()} == choices
+    for name, answers in choices.items():
+        for answer in answers:
+            chosen = template.render(tmp_path / f"{name}-{answer}", {name: answer})
+            said = {choice for _, choice in mentions(chosen, {name: ""})}
+            assert (f"{name}={answer}" in said) is (CHOICE_WORDS[name][answer] is not None)
 
 
 @COMBINATIONS

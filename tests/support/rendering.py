@@ -83,6 +83,24 @@ class Template:
         return destination
 
 
+class Renders:
+    """Renders that are only read, so the same answers are rendered once."""
+
+    def __init__(self, template: Template, directory: Path) -> None:
+        """Render that template below that directory."""
+        self._template = template
+        self._directory = directory
+        self._made: dict[frozenset[tuple[str, Answer]], Path] = {}
+
+    def __call__(self, answers: Mapping[str, Answer]) -> Path:
+        """Return the project for these answers, and the defaults of all other questions."""
+        key = frozenset(answers.items())
+        if key not in self._made:
+            path = self._directory / f"render-{len(self._made)}" / "service"
+            self._made[key] = self._template.render(path, answers)
+        return self._made[key]
+
+
 def snapshot(directory: Path) -> Template:
     """Commit and tag a copy of the working tree, so that renders are clean and know a version."""
     copy_working_tree(directory)

@@ -1,0 +1,33 @@
+"""Write anew what this repository has of generated text: tests/golden/ and parts of README.md."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+# The meta suite knows how to render, and checks what is written here.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.golden import GOLDEN, golden_files
+from support.rendering import Renders, snapshot
+
+
+def main() -> None:
+    """Write the files, and say which of them changed."""
+    with TemporaryDirectory(prefix="regenerate-", ignore_cleanup_errors=True) as folder:
+        source = Path(folder, "template")
+        source.mkdir()
+        files = golden_files(Renders(snapshot(source), Path(folder)))
+    GOLDEN.mkdir(exist_ok=True)
+    for path in GOLDEN.iterdir():
+        if path.name not in files:
+            path.unlink()
+            print(f"removed {path.name}")
+    for name, text in files.items():
+        path = GOLDEN / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.name}")
+
+
+if __name__ == "__main__":
+    main()
