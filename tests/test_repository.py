@@ -2,8 +2,14 @@
 
 import re
 import tomllib
+from pathlib import Path
 
-from support.questions import ROOT, read_questions
+import pytest
+
+from support.fragments import README, filled, fragments
+from support.golden import COMMAND
+from support.questions import ROOT
+from support.rendering import Renders, Template
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
@@ -16,14 +22,20 @@ def test_the_changelog_has_the_version() -> None:
     assert headings[0] == VERSION
 
 
-def test_the_readme_explains_every_question_and_choice() -> None:
-    """The table names each question with what can be answered."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_says_what_is_rendered(template: Template, tmp_path: Path) -> None:
+    """Its tables and its file tree are those of copier.yml and of today's renders."""
+    readme = README.read_text(encoding="utf-8")
 
-    for name, question in read_questions().items():
-        if question.computed:
-            continue
-        (row,) = re.findall(rf"^\| .*`{name}`.*$", readme, re.MULTILINE)
-        if name != "python_version":  # whose choices are a range
-            for answer in question.answers:
-                assert {"True": "yes", "False": "no"}.get(str(answer), str(answer)) in row
+    parts = fragments(Renders(template, tmp_path))
+
+    assert filled(readme, parts) == readme, f"Run `{COMMAND}`."
+
+
+def test_a_part_needs_its_place() -> None:
+    """A part that nobody would see is refused, and so is one with two places."""
+    place = "<!-- begin: a -->\nold\n<!-- end: a -->\n"
+
+    assert filled(place, {"a": "new \\1"}) == place.replace("old", "new \\1")
+    for text in ("", place + place, place.replace("end", "and")):
+        with pytest.raises(ValueError, match="one line `<!-- begin: a -->`"):
+            filled(text, {"a": "new"})

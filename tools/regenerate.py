@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 # The meta suite knows how to render, and checks what is written here.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from support.fragments import README, filled, fragments
 from support.golden import GOLDEN, golden_files
 from support.rendering import Renders, snapshot
 
@@ -16,14 +17,15 @@ def main() -> None:
     with TemporaryDirectory(prefix="regenerate-", ignore_cleanup_errors=True) as folder:
         source = Path(folder, "template")
         source.mkdir()
-        files = golden_files(Renders(snapshot(source), Path(folder)))
+        render = Renders(snapshot(source), Path(folder))
+        files = {GOLDEN / name: text for name, text in golden_files(render).items()}
+        files[README] = filled(README.read_text(encoding="utf-8"), fragments(render))
     GOLDEN.mkdir(exist_ok=True)
     for path in GOLDEN.iterdir():
-        if path.name not in files:
+        if path not in files:
             path.unlink()
             print(f"removed {path.name}")
-    for name, text in files.items():
-        path = GOLDEN / name
+    for path, text in files.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.name}")

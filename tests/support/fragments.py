@@ -1,0 +1,148 @@
+"""Those parts of the repository's README that follow from copier.yml and from renders."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from support.questions import ROOT, Answer, behavioural_product, read_questions
+from support.rendering import Renders, files_in
+
+README = ROOT / "README.md"
+
+COLUMN = 32
+"""Where the summaries of the file tree begin."""
+
+
+def fragments(render: Renders) -> dict[str, str]:
+    """Return the name and the text of each generated part."""
+    return {
+        "questions": question_table(),
+        "combinations": combination_table(render),
+        "files": f"```\n{file_tree(render({}))}\n```",
+    }
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """Return the text with its generated parts replaced.
+
+    Args:
+        text: has a line `<!-- begin: NAME -->` and a line `<!-- end: NAME -->` for each part.
+        parts: what belongs between them.
+
+    Raises:
+        ValueError: those lines are not there exactly once.
+    """
+    for name, part in parts.items():
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->\n"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            msg = f"Give README.md one line `{begin.strip()}` and, below it, one `{end.strip()}`."
+            raise ValueError(msg)
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}{part}\n{end}{after}"
+    return text
+
+
+def question_table() -> str:
+    """Return the questions as a Markdown table, with what can be answered and the help text."""
+    rows = []
+    for name, question in read_questions().items():
+        if not question.computed:
+            default = question.details["default"]
+            choices = ", ".join(
+                f"**{_shown(answer)}**" if answer == default else _shown(answer)
+                for answer in question.answers
+            )
+            rows.append(
+                (f"`{name}`", choices or "text", " ".join(question.details["help"].split()))
+            )
+    return _table(("Question", "Answers", "What it is about"), rows)
+
+
+def combination_table(render: Renders) -> str:
+    """Return what each behavioural combination comes to, as a Markdown table."""
+    combinations = behavioural_product()
+    projects = [render(combination.answers) for combination in combinations]
+    dependencies = [_dependencies(project) for project in projects]
+    shared = set.intersection(*dependencies)
+    rows = []
+    for combination, project, needed in zip(combinations, projects, dependencies, strict=True):
+        code = [path for path in files_in(project) if path.suffix == ".py"]
+        tests = [path for path in code if path.relative_to(project).parts[0] == "tests"]
+        answers = combination.answers.items()
+        rows.append(
+            (
+                ", ".join(f"`{name}={_shown(answer)}`" for name, answer in answers),
+                str(len(files_in(project))),
+                str(sum(_lines(path) for path in code if path not in tests)),
+                str(sum(_lines(path) for path in tests)),
+                str(sum(_test_functions(path) for path in tests)),
+                ", ".join(f"`{name}`" for name in sorted(needed - shared)),
+            )
+        )
+    headings = (
+        "Answers",
+        "Files",
+        "Lines of Python",
+        "of tests",
+        "Test functions",
+        "It alone needs",
+    )
+    return _table(headings, rows)
+
+
+def file_tree(project: Path) -> str:
+    """Return the files of a render, each Python file with the first line of its docstring."""
+    lines: list[str] = []
+    shown: set[Path] = set()
+    paths = sorted(
+        (path.relative_to(project) for path in files_in(project)),
+        # Folders first, as most tools show them.
+        key=lambda path: [(part == path.name, part) for part in path.parts],
+    )
+    for path in paths:
+        for parent in reversed(path.parents[:-1]):
+            if parent not in shown:
+                shown.add(parent)
+                lines.append(f"{'  ' * (len(parent.parts) - 1)}{parent.name}/")
+        name = f"{'  ' * (len(path.parts) - 1)}{path.name}"
+        lines.append(f"{name:<{COLUMN - 1}} {_summary(project / path)}".rstrip())
+    return "\n".join(lines)
+
+
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [headings, ("---",) * len(headings), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
+
+
+def _shown(answer: Answer) -> str:
+    return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else answer
+
+
+def _dependencies(project: Path) -> set[str]:
+    """Return the names of the distributions that a project declares, for running and for tests."""
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["dev"]
+    return {re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in declared}
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def _test_functions(path: Path) -> int:
+    return sum(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    )
+
+
+def _summary(path: Path) -> str:
+    if path.suffix != ".py":
+        return ""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
