@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-import jinja2.sandbox
 import pytest
 import yaml
 
 from support.questions import ROOT, Combination, behavioural_product, read_questions
 from support.rendering import Template, files_in
+from support.template_code import sources
 from support.wording import CHOICE_WORDS, mentions
 
 COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
@@ -117,21 +117,8 @@ def _illegal(names: Iterable[str]) -> list[str]:
 @COMBINATIONS
 def test_no_two_sources_render_to_one_path(combination: Combination, template: Template) -> None:
     """Copier would let the last one win, in silence."""
-    environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
-    context = {
-        **{name: question.details.get("default") for name, question in read_questions().items()},
-        **combination.answers,
-        "_copier_conf": {"answers_file": ".copier-answers.yml"},
-    }
-    root = template.path / "template"
-    sources: dict[str, list[str]] = {}
-    for path in files_in(root):
-        source = path.relative_to(root)
-        parts = [environment.from_string(part).render(context) for part in source.parts]
-        if all(parts):
-            target = PurePosixPath(*parts).as_posix().removesuffix(".jinja")
-            sources.setdefault(target, []).append(str(source))
-    assert not {target: names for target, names in sources.items() if len(names) > 1}
+    found = sources(combination, template.path / "template")
+    assert not {target: paths for target, paths in found.items() if len(paths) > 1}
 
 
 def test_nothing_asks_for_trust() -> None:

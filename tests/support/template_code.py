@@ -1,0 +1,73 @@
+"""The Python code of the template, as tools can read it without rendering anything."""
+
+import re
+from pathlib import Path, PurePosixPath
+
+import jinja2.sandbox
+
+from support.questions import ROOT, Combination, read_questions
+from support.rendering import files_in
+
+TEMPLATE = ROOT / "template"
+
+CONDITION = re.compile(r"\{%-?\s*(?:if|for)\b|\{\{[^}]*\bif\b")
+
+COMMENT_ENDS = re.compile(r"-?#\}$")
+
+
+def sources(combination: Combination, template: Path = TEMPLATE) -> dict[str, list[Path]]:
+    """Return the files that a combination is rendered from, by the path that they render to."""
+    environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    context = {
+        **{name: question.details.get("default") for name, question in read_questions().items()},
+        **combination.answers,
+        "_copier_conf": {"answers_file": ".copier-answers.yml"},
+    }
+    found: dict[str, list[Path]] = {}
+    for path in _files(template):
+        parts = [
+            environment.from_string(part).render(context)
+            for part in path.relative_to(template).parts
+        ]
+        if all(parts):
+            target = PurePosixPath(*parts).as_posix().removesuffix(".jinja")
+            found.setdefault(target, []).append(path)
+    return found
+
+
+def roots(template: Path = TEMPLATE) -> list[Path]:
+    """Return the folders in which a tool can take `app` and `tests` for packages."""
+    return [template, *sorted(path for path in template.iterdir() if path.name.startswith("{%"))]
+
+
+def readable(template: Path = TEMPLATE) -> list[Path]:
+    """Return the Python files that are Python before they are rendered."""
+    return [path for path in _files(template) if path.suffix == ".py"]
+
+
+def share(template: Path = TEMPLATE) -> float:
+    """Return how many percent of all lines of Python are in readable files."""
+    seen = sum(map(_lines, readable(template)))
+    unseen = sum(_lines(path) for path in _files(template) if path.name.endswith(".py.jinja"))
+    return 100 * seen / (seen + unseen)
+
+
+def unexplained_conditions(text: str) -> list[str]:
+    """Return the lines of a Python template with a condition that no comment above explains.
+
+    Only lines within functions and classes count: elsewhere a condition can stand for a file.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    return [
+        line.strip()
+        for above, line in zip(["", *lines], lines, strict=False)
+        if line[0] in " \t" and CONDITION.search(line) and not COMMENT_ENDS.search(above)
+    ]
+
+
+def _files(template: Path) -> list[Path]:
+    return [path for path in files_in(template) if "__pycache__" not in path.parts]
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
