@@ -184,6 +184,16 @@ MUTATIONS = [
         databases=SQLITE,
     ),
     Mutation(
+        "a locked file is an unexpected error",
+        "app/engine.py",
+        "            raise OperationalError(statement, None, error) from error\n",
+        "            raise\n",
+        (
+            "tests/test_engine.py::test_a_request_that_waits_too_long_for_a_writer_is_to_be_tried_again",
+        ),
+        databases=SQLITE,
+    ),
+    Mutation(
         "connections come back with a transaction",
         "app/engine.py",
         "connection.driver_connection.in_transaction",

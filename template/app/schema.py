@@ -50,9 +50,7 @@ class State:
 
     @property
     def message(self) -> str:
-        """One sentence for people."""
-        if not self.pending:
-            return "The database schema is up to date."
+        """One sentence for people, if the two differ."""
         return f"The database schema is not the one this version needs: run `uv run {DISTRIBUTION} db upgrade`."
 
 

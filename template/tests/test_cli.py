@@ -1,5 +1,10 @@
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
 from sqlalchemy import URL
 
+from app import cli
 from tests.command_line import Cli
 from tests.database_server import detour
 
@@ -29,4 +34,19 @@ async def test_a_database_out_of_reach_is_one_sentence(run: Cli, migrated_databa
         words = await run("db", "upgrade", url=way.url)
 
     assert str(words).startswith("Error: The database cannot be reached")
+    assert "\n" not in str(words)
+
+
+async def test_a_migration_that_the_database_refuses_is_one_sentence(
+    run: Cli, scratch_database: URL, migrations: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "alembic_config", lambda: migrations)
+    assert await run("db", "revision", "--empty", "-m", "break", url=scratch_database) == 0
+    (new,) = Path(migrations.get_main_option("script_location") or "").glob("versions/*_break.py")
+    broken = '    op.execute("SELECT * FROM no_such_table")'
+    new.write_text(new.read_text().replace("    pass", broken, 1))
+
+    words = await run("db", "upgrade", url=scratch_database)
+
+    assert str(words).startswith("Error: The database refused")
     assert "\n" not in str(words)

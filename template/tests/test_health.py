@@ -38,6 +38,19 @@ async def test_a_stale_schema_is_reported(
     assert "db upgrade" in logs[0]["event"]
 
 
+async def test_a_database_that_was_never_migrated_is_not_ready(
+    scratch_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_needed_revisions", lambda: frozenset({"first"}))
+    settings = Settings(_env_file=None, database_url=scratch_database)
+
+    async with running(create_app(settings)) as client:
+        response = await client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert "db upgrade" in response.json()["detail"]
+
+
 async def test_ready_follows_the_database(migrated_database: URL) -> None:
     async with detour(migrated_database) as way:
         await way.interrupt()

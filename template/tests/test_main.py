@@ -1,5 +1,10 @@
+from typing import Any
+
+from fastapi import WebSocket
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.database import SessionDep
 from app.main import create_app
 from app.settings import Settings
 from tests.running import running
@@ -28,3 +33,26 @@ async def test_an_engine_that_was_given_stays_open(settings: Settings, engine: A
 async def test_the_documentation_is_served(settings: Settings) -> None:
     async with running(create_app(settings)) as client:
         assert (await client.get("/docs")).status_code == 200
+
+
+async def test_a_web_socket_has_a_session(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.websocket("/one")
+    async def one(socket: WebSocket, session: SessionDep) -> None:
+        await socket.accept()
+        await socket.send_text(str(await session.scalar(select(1))))
+
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/one", "query_string": b"", "headers": []}
+    async with running(app):
+        await app(scope, receive, send)
+
+    assert [message.get("text") for message in sent] == [None, "1"]

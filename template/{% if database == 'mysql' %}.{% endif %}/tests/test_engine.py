@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from alembic.util import CommandError
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
 from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -65,3 +66,16 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
 
         await first.run_sync(lambda _: lock.__exit__(None, None, None))
         await asyncio.wait_for(waiting, timeout=5)
+
+
+async def test_who_waits_too_long_to_migrate_gives_up(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.engine.MIGRATION_LOCK_TIMEOUT", 0)
+
+    async with engine.connect() as first, engine.connect() as second:
+        lock = await first.run_sync(migrating)
+        await first.run_sync(lambda _: lock.__enter__())
+        with pytest.raises(CommandError, match="migrating for too long"):
+            await second.run_sync(lambda sync: migrating(sync).__enter__())
+        await first.run_sync(lambda _: lock.__exit__(None, None, None))

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolResetState
 
@@ -101,6 +101,9 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
             # The thread begins the transaction all the same, and nobody would end it.
             connection.invalidate()
             raise
+        except sqlite3.Error as error:
+            # As SQLAlchemy does with the errors of its own statements.
+            raise OperationalError(statement, None, error) from error
 
     @event.listens_for(engine.sync_engine, "reset")
     def reset(connection: Any, _: Any, state: PoolResetState) -> None:

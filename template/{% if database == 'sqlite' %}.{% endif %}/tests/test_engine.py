@@ -2,8 +2,11 @@ import pytest
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 
+from app.database import SessionDep
 from app.engine import READ_ONLY, create_engine, migrating
+from app.main import create_app
 from app.settings import Settings
+from tests.running import running
 
 
 async def test_a_reader_does_not_hold_up_a_writer(scratch_database: URL) -> None:
@@ -35,3 +38,23 @@ async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: U
         tables = await connection.execute(text("SELECT * FROM sqlite_master"))
         assert tables.all() == []
     await engine.dispose()
+
+
+async def test_a_request_that_waits_too_long_for_a_writer_is_to_be_tried_again(
+    migrated_database: URL,
+) -> None:
+    settings = Settings(_env_file=None, database_url=migrated_database, database_busy_timeout=0.1)
+    engine = create_engine(settings)
+    app = create_app(settings)
+
+    @app.post("/write")
+    async def write(session: SessionDep) -> None:
+        await session.connection()
+
+    async with running(app) as client, engine.connect() as writer:
+        await writer.begin()
+        response = await client.post("/write")
+    await engine.dispose()
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
