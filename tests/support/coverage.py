@@ -1,0 +1,60 @@
+"""Coverage of a rendered application by its own tests."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support import programs
+from support.projects import Project, outcomes
+
+COVERAGE = "coverage==7.17.3"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a project's own tests ran of app/."""
+
+    tests: int
+    percent: float
+    missing: list[str]
+    """One line for each file of which something was not run."""
+
+
+def measure_coverage(environment: Project, project: Path, data: Path) -> Coverage:
+    """Run the generated tests, all of which must pass, and measure lines and branches."""
+    command = (programs.uv(), "run", "--project", str(environment.path), "--with", COVERAGE)
+    # Beside the project, which stays as it was; without settings of its own that leave code out.
+    options = (f"--data-file={data}", "--rcfile=/dev/null")
+    env = environment.environment()
+    finished = programs.run(
+        *(*command, "coverage", "run", *options, "--branch", "--source=app"),
+        # SQLAlchemy runs its drivers in greenlets.
+        *("--concurrency=greenlet,thread", "-m", "pytest"),
+        cwd=project,
+        env=env,
+    )
+    counts = outcomes(finished)
+    assert list(counts) == ["passed"], finished.report()
+    report = data.with_suffix(".json")
+    programs.run(*command, "coverage", "json", *options, f"-o{report}", cwd=project, env=env)
+    measured = json.loads(report.read_text(encoding="utf-8"))
+    return Coverage(
+        counts["passed"], measured["totals"]["percent_covered"], _missing(measured["files"])
+    )
+
+
+def _missing(files: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, file in files.items():
+        gaps = [str(line) for line in file["missing_lines"]]
+        # A branch to a line that was not run says nothing new.
+        gaps += [
+            f"{source} to {target if target > 0 else 'the end'}"
+            for source, target in file["missing_branches"]
+            if target not in file["missing_lines"]
+        ]
+        if gaps:
+            lines.append(f"{name}: {', '.join(gaps)}")
+    return lines

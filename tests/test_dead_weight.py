@@ -1,0 +1,345 @@
+"""No dead weight: all that is rendered is used, and the generated tests run almost all of it."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.coverage import measure_coverage
+from support.dead_weight import (
+    EVIDENCE,
+    READ_BY_NAME,
+    USED_FROM_OUTSIDE,
+    idle_settings,
+    looked_for,
+    requirements,
+    unneeded_dependencies,
+    unreachable_files,
+    unused_fixtures,
+    unused_names,
+    vulture,
+)
+from support.projects import Project
+from support.questions import Combination, behavioural_product
+from support.rendering import files_in
+from support.results import Record
+
+COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
+
+SQLITE = next(c for c in behavioural_product() if c.database == "sqlite" and c.behaviour["example"])
+
+LEAST_COVERAGE = 95.0
+"""Percent of the lines and branches of app/."""
+
+Rendered = Callable[[Combination], Path]
+KeptProjects = Callable[[Combination], Project]
+
+
+@COMBINATIONS
+def test_every_dependency_is_used(
+    combination: Combination, kept_projects: KeptProjects, rendered: Rendered
+) -> None:
+    """None is missing, superfluous, only there by way of another, or in the wrong group."""
+    assert not unneeded_dependencies(kept_projects(combination), rendered(combination))
+
+
+@COMBINATIONS
+def test_every_setting_is_read(combination: Combination, rendered: Rendered) -> None:
+    """And .env.example lists these and no others."""
+    assert not idle_settings(rendered(combination))
+
+
+@COMBINATIONS
+def test_every_fixture_is_used_or_explained(combination: Combination, rendered: Rendered) -> None:
+    """What only the README mentions is there for the owner's tests."""
+    assert not unused_fixtures(rendered(combination))
+
+
+@COMBINATIONS
+def test_every_file_is_reachable(combination: Combination, rendered: Rendered) -> None:
+    """By imports from what is run, or because a tool looks for it, or another file names it."""
+    assert not unreachable_files(rendered(combination))
+
+
+@COMBINATIONS
+def test_every_name_is_used(combination: Combination, rendered: Rendered) -> None:
+    """Functions, classes, methods and constants; those of app/ not only by tests."""
+    assert not unused_names(rendered(combination))
+
+
+@pytest.mark.needs_server
+@COMBINATIONS
+def test_generated_tests_run_the_application(
+    combination: Combination, kept_projects: KeptProjects, tmp_path: Path, record: Record
+) -> None:
+    """A service starts its life with tests that would notice if something broke."""
+    record.row(f"{combination}, coverage")
+    project = kept_projects(combination)
+    coverage = measure_coverage(project, project.path, tmp_path / "coverage")
+    record.tests(coverage.tests)
+    record.coverage(coverage.percent)
+    missing = "\n".join(coverage.missing)
+    assert coverage.percent >= LEAST_COVERAGE, f"{coverage.percent:.1f} %; not run:\n{missing}"
+
+
+def test_evidence_is_still_needed(rendered: Rendered) -> None:
+    """What no combination declares, or what the code imports by now, needs no other evidence."""
+    declared: set[str] = set()
+    for combination in behavioural_product():
+        project = rendered(combination)
+        imports = "\n".join(
+            path.read_text(encoding="utf-8") for path in files_in(project) if path.suffix == ".py"
+        )
+        declared |= {
+            requirement
+            for requirement in requirements(project)
+            if not re.search(rf"^(?:import|from) {module(requirement)}\b", imports, re.MULTILINE)
+        }
+    assert EVIDENCE.keys() <= declared
+
+
+def module(requirement: str) -> str:
+    """Return what a package is imported as, or what is no module's name if it has extras."""
+    return re.escape(requirement.replace("-", "_"))
+
+
+def test_names_that_tools_look_for_are_still_there(rendered: Rendered) -> None:
+    """Otherwise a file that lost its tool would keep its excuse."""
+    names = {
+        path.relative_to(rendered(combination)).as_posix()
+        for combination in behavioural_product()
+        for path in files_in(rendered(combination))
+    }
+    assert {pattern for name in names for pattern in looked_for(name)} == READ_BY_NAME.keys()
+
+
+def test_uses_from_outside_are_still_needed(rendered: Rendered) -> None:
+    """An exception that nothing uses any more hides the next mistake."""
+    needed = {
+        excuse
+        for combination in behavioural_product()
+        for name in vulture(rendered(combination))
+        for excuse in name.excuses()
+    }
+    assert needed == USED_FROM_OUTSIDE.keys()
+
+
+# A search that finds nothing must be known to find something.
+
+
+@pytest.fixture
+def broken(rendered: Rendered, tmp_path: Path) -> Path:
+    """A copy of a project, for a test to add dead weight to."""
+    return shutil.copytree(rendered(SQLITE), tmp_path / "service")
+
+
+def change(project: Path, file: str, old: str, new: str) -> None:
+    """Replace a text that a file has exactly once."""
+    path = project / file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def append(project: Path, file: str, text: str) -> None:
+    """Add lines to a file, which need not exist yet."""
+    path = project / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(text)
+
+
+def test_needless_and_missing_dependencies_are_found(
+    broken: Path, kept_projects: KeptProjects
+) -> None:
+    """Whether it is an import, a driver, a command, a plugin or an extra that is not there."""
+    change(
+        broken,
+        "pyproject.toml",
+        '    "aiosqlite>=',
+        # The last of these is imported, but only by tests.
+        '    "asyncpg>=1",\n    "rich[jupyter]>=1",\n    "httpx2>=2",\n    "aiosqlite>=',
+    )
+    change(broken, "pyproject.toml", '    "httpx2>=2.16",\n', '    "coverage>=7",\n')
+    change(broken, "pyproject.toml", "asyncio_mode =", "other_mode =")
+    change(broken, "README.md", "&& uv run mypy", "")
+    change(broken, ".pre-commit-config.yaml", "entry: uv run mypy", "entry: mypy")
+    append(broken, "app/health.py", "import anyio, nowhere, polyfactory\n")
+    append(broken, "tests/running.py", "import faker\n")
+    assert unneeded_dependencies(kept_projects(SQLITE), broken) == [
+        "DEP001 nowhere",
+        "DEP002 asyncpg",
+        "DEP002 coverage",
+        "DEP002 httpx2",
+        "DEP002 mypy",
+        "DEP002 pytest-asyncio",
+        "DEP002 rich",
+        "DEP003 anyio",
+        "DEP003 faker",
+        "DEP004 polyfactory",
+        "extra rich[jupyter]",
+    ]
+
+
+def test_idle_settings_are_found(broken: Path) -> None:
+    """What reads a setting must be outside of its class."""
+    change(
+        broken,
+        "app/settings.py",
+        '    log_format: Literal["auto",',
+        "    page_size: int = 50\n"
+        "    def double(self) -> int: return 2 * self.page_size\n"
+        '    log_format: Literal["auto",',
+    )
+    change(broken, "app/main.py", "settings.max_body_size", "1_000_000")
+    append(broken, ".env.example", "# COLOUR=red\n")
+    assert idle_settings(broken) == [
+        "colour: only in .env.example",
+        "max_body_size: never read",
+        "page_size: never read",
+        "page_size: not in .env.example",
+    ]
+
+
+def test_unused_fixtures_are_found(broken: Path) -> None:
+    """Also if another unused one asks for it, or if tests elsewhere have one of that name."""
+    append(
+        broken,
+        "tests/conftest.py",
+        """
+@pytest.fixture
+def clock(tmp_path: Path) -> int: ...
+@pytest.fixture(scope="session")
+async def alarm(clock: int) -> int: ...
+@pytest.fixture(name="bell")
+def _bell() -> int: ...
+@pytest.fixture
+def feature() -> int: ...
+@pytest.fixture(autouse=True)
+def _always(always_too: int) -> int: ...
+@pytest.fixture
+def always_too() -> int: ...
+""",
+    )
+    append(
+        broken,
+        "tests/test_health.py",
+        "@pytest.fixture\ndef settings(settings: Settings) -> Settings: ...\n"
+        "@pytest.fixture\ndef engine(engine: int) -> int: ...\n",
+    )
+    change(broken, "README.md", "`session_factory`", "`session_factory` or `bell`")
+    change(broken, "tests/test_main.py", "settings: Settings, engine: AsyncEngine", "")
+    assert unused_fixtures(broken) == [
+        "tests/conftest.py: clock",
+        "tests/conftest.py: alarm",
+        "tests/conftest.py: feature",
+    ]
+
+
+def test_unreachable_files_are_found(broken: Path) -> None:
+    """A file that only imports, or only whose owner is named, is not needed by anything."""
+    append(broken, "app/adrift.py", "from app.adrift_too import x\n")
+    append(broken, "app/adrift_too.py", "from app.adrift import x\n")
+    append(broken, "app/songs/prices.py", "")
+    append(broken, "app/tools/__init__.py", "")
+    append(broken, "app/tools/clean.py", "")
+    append(broken, "tests/helping.py", "")
+    append(broken, "tests/tools/test_clean.py", "from tests.tools import helping\n")
+    append(broken, "tests/tools/helping.py", "")
+    append(broken, "migrations/naming.py", "")
+    append(broken, "Makefile", "")
+    append(broken, "prices.csv", "")
+    append(broken, "run.sh", "exec fastapi run")
+    change(broken, "README.md", "| `.copier-answers.yml`", "| `Makefile`, `.copier-answers.yml`")
+    append(broken, "README.md", "\nIn a container, `run.sh` starts it.\n")
+    change(broken, "app/features.py", '_modules("commands")', '_modules("orders")')
+    assert unreachable_files(broken) == [
+        "Makefile",
+        "app/adrift.py",
+        "app/adrift_too.py",
+        "app/songs/bulk.py",
+        "app/songs/commands.py",
+        "app/songs/prices.py",
+        "app/tools/__init__.py",
+        "app/tools/clean.py",
+        "migrations/naming.py",
+        "prices.csv",
+        "tests/helping.py",
+    ]
+
+
+def test_unused_names_are_found(broken: Path) -> None:
+    """Those that only tests use, methods and decorated functions included."""
+    append(
+        broken,
+        "app/limits.py",
+        """
+LARGEST = 5
+TESTED = 6
+class Limiter:
+    def __init__(self) -> None: ...
+    def confine(self) -> None: ...
+def limiter() -> Limiter:
+    return Limiter()
+@property
+def decorated() -> None: ...
+@router.get("/limits")
+def route() -> None: ...
+""",
+    )
+    append(broken, "tests/running.py", "def start() -> None: TESTED\ndef test_it(): ...\n")
+    found = [re.sub(r":\d+", "", name) for name in unused_names(broken)]
+    assert found == [
+        "app/limits.py: unused variable 'LARGEST'",
+        "app/limits.py: unused variable 'TESTED'",
+        "app/limits.py: unused method 'confine'",
+        "app/limits.py: unused function 'limiter'",
+        "app/limits.py: unused property 'decorated'",
+        "tests/running.py: unused function 'start'",
+    ]
+
+
+def test_coverage_names_what_was_not_run(kept_projects: KeptProjects, tmp_path: Path) -> None:
+    """Lines, branches and files that nothing imports; what runs in greenlets counts as run."""
+    append(
+        tmp_path,
+        "app/main.py",
+        """\
+import asyncio
+from sqlalchemy.util import await_only
+
+def always_more(value):
+    if value:
+        value += 1
+    return value
+
+def unused():
+    return 1
+
+def in_greenlet():
+    await_only(asyncio.sleep(0))
+    return always_more(1)
+""",
+    )
+    append(tmp_path, "app/alone.py", "x = 1\n")
+    append(tmp_path, "app/__init__.py", "")
+    append(
+        tmp_path,
+        "tests/test_main.py",
+        """\
+import asyncio
+from sqlalchemy.util import greenlet_spawn
+from app.main import in_greenlet
+
+def test_used():
+    assert asyncio.run(greenlet_spawn(in_greenlet)) == 2
+""",
+    )
+    append(tmp_path, "pyproject.toml", '[tool.coverage.run]\nomit = ["app/alone.py"]\n')
+    coverage = measure_coverage(kept_projects(SQLITE), tmp_path, tmp_path / "data")
+    assert coverage.tests == 1
+    assert coverage.missing == ["app/alone.py: 1", "app/main.py: 10, 5 to 7"]
+    # 10 of 12 lines and 1 of 2 branches.
+    assert coverage.percent == pytest.approx(100 * 11 / 14)
