@@ -6,17 +6,20 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import pytest
 import yaml
 from copier.errors import UserMessageError
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from test_copy import is_one_sentence
+from test_copy import copy, is_one_sentence
 from test_file_options import PARSERS
 
 from support import programs
-from support.questions import Answer
+from support.personas import begin
+from support.questions import TEXT_OPTIONS, Answer, read_questions
+from support.releases import History
 from support.rendering import Template, files_in
 
 ONE_LINE = ("project_name", "description", "author_name")
@@ -33,7 +36,30 @@ HARMLESS = [
 ]
 """Quotes, escapes, markup of every language in the template, and characters that nobody sees."""
 
+NOT_TEXT = [
+    *("no", "True", "~", "null", "", "0", "1_000", "0x1f", "1.5", ".nan", "12:30:45", "2026-11-21"),
+    *("[a]", "{a: b}", "2026-11-21 12:30:45"),
+]
+"""YAML that means something else than text, in some cases to the surprise of its author."""
+
+NO_CHOICE: list[object] = [
+    *("", "perhaps", "a\nb", "SQLITE", "'", '"', "{{ 1 }}", "%s", "x" * 10_000, "\ud800"),
+    *(1.5, None, [], {"a": 1}),
+]
+"""What nobody offers, of every type."""
+
+YES_OR_NO = {
+    "yes": True,
+    "true": True,
+    "1": True,
+    "on": True,
+    "no": False,
+    "False": False,
+    "0": False,
+}
+
 REFUSED = [
+    *(" ", "\u3000"),
     *("\n", "a\nb", "a\r\nb", "\r", "a\tb", "\x00", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u2029"),
     *("\ud800", "x" * 10_000),
 ]
@@ -63,8 +89,108 @@ def test_text_that_is_not_one_line(
     assert not (tmp_path / "service").exists()
 
 
+@pytest.mark.parametrize("first", range(0, len(HARMLESS), len(ONE_LINE)))
+def test_the_answers_are_read_back(first: int, history: History, tmp_path: Path) -> None:
+    """What looks like something else looks so in .copier-answers.yml too."""
+    answers: dict[str, Answer] = {
+        "project_slug": "null",
+        "example": False,
+        **dict(zip(ONE_LINE, HARMLESS[first:], strict=False)),
+    }
+    project = history.current.render(tmp_path / "service", answers)
+    begin(project)
+
+    # Of the two, which read the file alike, recopying takes a quarter of the time.
+    again = history.recopy if first else history.update
+    again(project, data={"author_email": "ada@example.com"})
+
+    says_what_was_answered(project, answers | {"author_email": "ada@example.com"})
+
+
+@pytest.mark.parametrize("question", TEXT_OPTIONS)
+@pytest.mark.parametrize("scalar", NOT_TEXT)
+def test_a_data_file_without_quotes(
+    question: str, scalar: str, template: Template, tmp_path: Path
+) -> None:
+    """A name that YAML takes for a number or for false is not silently another name."""
+    data = yaml.safe_load(f"{question}: {scalar}")
+    assert not isinstance(data[question], str)
+
+    with pytest.raises(UserMessageError, match=f"{question}: .+ is not text: put") as refusal:
+        template.render(tmp_path / "service", data)
+
+    assert is_one_sentence(str(refusal.value))
+    assert not (tmp_path / "service").exists()
+
+
+@pytest.mark.parametrize(("text", "meant"), YES_OR_NO.items())
+def test_yes_and_no_as_text(text: str, meant: bool, template: Template, tmp_path: Path) -> None:
+    """As `--data example=...` gives them."""
+    project = template.render(tmp_path / "service", {"example": text})
+
+    assert (project / "app" / "songs").exists() is meant
+    says_what_was_answered(project, {"example": meant})
+
+
+@pytest.mark.parametrize("question", [q.name for q in read_questions().values() if q.answers])
+@pytest.mark.parametrize("answer", NO_CHOICE, ids=lambda answer: ascii(answer)[:20])
+def test_what_is_no_choice(
+    question: str, answer: object, template: Template, tmp_path: Path
+) -> None:
+    """One sentence says which choices there are, and nothing is written."""
+    with pytest.raises(UserMessageError, match=f"{question}: .+ answer with one of") as refusal:
+        template.render(tmp_path / "service", {question: cast("Answer", answer)})
+
+    assert is_one_sentence(str(refusal.value))
+    assert not (tmp_path / "service").exists()
+
+
+def test_numbers_from_a_data_file_can_be_choices(template: Template, tmp_path: Path) -> None:
+    """Nobody puts quotes around 3.12."""
+    project = template.render(tmp_path / "service", yaml.safe_load("python_version: 3.12"))
+
+    says_what_was_answered(project, {"python_version": "3.12"})
+
+
+@pytest.mark.parametrize("given_in", ["--data", "--data-file"])
+def test_answers_of_the_command(given_in: str, template: Template, tmp_path: Path) -> None:
+    """People and scripts give answers as strings, and as YAML."""
+    answers: dict[str, Answer] = {
+        "project_name": "1e3",
+        "description": "no",
+        "author_name": '{{ 7 * 7 }} "null"',
+        "database": "mysql",
+        "python_version": "3.12",
+        "example": False,
+    }
+    if given_in == "--data":
+        options = [f"--data={name}={answer}" for name, answer in answers.items()]
+    else:
+        (tmp_path / "data.yml").write_text(yaml.safe_dump(answers), encoding="utf-8")
+        options = [f"--data-file={tmp_path / 'data.yml'}"]
+
+    copied = copy(template, tmp_path / "service", *options)
+
+    assert copied.exit_code == 0, copied.report()
+    says_what_was_answered(tmp_path / "service", answers)
+
+
+LINES = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=30),
+    st.lists(st.sampled_from(HARMLESS), min_size=1, max_size=4).map("".join),
+    st.text(st.characters(codec=None), max_size=3),
+)
+"""Mostly such that something is rendered, but not always."""
+
+SLUGS = st.text(max_size=10) | st.from_regex(
+    r"[a-z][a-z0-9]{,8}(-[a-z0-9]{1,8}){,2}", fullmatch=True
+)
+
+EMAILS = st.text(max_size=10) | st.emails()
+
+
 @settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
@@ -72,25 +198,36 @@ def test_text_that_is_not_one_line(
 )
 @given(
     answers=st.fixed_dictionaries(
-        dict.fromkeys(ONE_LINE, st.text(st.characters(codec=None), min_size=1, max_size=30)),
-        optional={"project_slug": st.text(max_size=10), "author_email": st.text(max_size=10)},
+        dict.fromkeys(ONE_LINE, LINES),
+        optional={
+            "project_slug": SLUGS,
+            "author_email": EMAILS,
+            **{
+                name: st.sampled_from(question.answers)
+                for name, question in read_questions().items()
+                if question.answers
+            },
+        },
     )
 )
-def test_any_text(template: Template, answers: dict[str, str]) -> None:
+def test_any_answers(template: Template, answers: dict[str, Answer]) -> None:
     """Nothing is half-written, and what is written says exactly what was answered."""
     with TemporaryDirectory(prefix="fuzzed-") as folder:
-        project = Path(folder, "service")
-        try:
-            template.render(project, dict(answers))
-        except (ValueError, UserMessageError) as error:
-            refusal = str(error)
-        else:
-            event("rendered")
-            says_what_was_answered(project, answers)
-            return
-        event("refused")
-        assert is_one_sentence(refusal), refusal
-        assert not project.exists()
+        event(render_and_look(template, Path(folder, "service"), answers))
+
+
+def render_and_look(template: Template, project: Path, answers: Mapping[str, Answer]) -> str:
+    """Render, check what there is then, and return "rendered" or "refused"."""
+    try:
+        template.render(project, answers)
+    except (ValueError, UserMessageError) as error:
+        refusal = str(error)
+    else:
+        says_what_was_answered(project, answers)
+        return "rendered"
+    assert is_one_sentence(refusal), refusal
+    assert not project.exists()
+    return "refused"
 
 
 def says_what_was_answered(project: Path, answers: Mapping[str, Answer]) -> None:

@@ -34,7 +34,6 @@ def contents(project: Path) -> dict[str, tuple[bytes, bool]]:
             bool(path.stat().st_mode & stat.S_IXUSR),
         )
         for path in files_in(project)
-        if ".git" not in path.relative_to(project).parts
     }
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
@@ -65,8 +65,21 @@ class History:
         self, project: Path, tag: str | None = None, data: dict[str, Any] | None = None
     ) -> None:
         """Update a committed project as `copier update --defaults` would."""
+        self._again(copier.run_update, project, tag, data)
+
+    def recopy(self, project: Path, data: dict[str, Any] | None = None) -> None:
+        """Render a committed project anew, with the answers that it has, over what is there."""
+        self._again(copier.run_recopy, project, None, data)
+
+    def _again(
+        self,
+        run: Callable[..., object],
+        project: Path,
+        tag: str | None,
+        data: dict[str, Any] | None,
+    ) -> None:
         with plumbum.local.env(GIT_CONFIG_GLOBAL=os.devnull):
-            copier.run_update(
+            run(
                 project,
                 data=data,
                 vcs_ref=tag or self.target,

@@ -121,5 +121,9 @@ def copy_working_tree(directory: Path) -> None:
 
 
 def files_in(project: Path) -> list[Path]:
-    """Return the files of a render."""
-    return sorted(path for path in project.rglob("*") if path.is_file())
+    """Return the files of a render, those of git excepted."""
+    return sorted(
+        path
+        for path in project.rglob("*")
+        if path.is_file() and path.relative_to(project).parts[0] != ".git"
+    )
