@@ -1,6 +1,7 @@
 """The meta suite: options, what is collected, the shared fixtures, and the table at the end."""
 
 import argparse
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ from uuid import uuid4
 
 import pytest
 
-from support import interpreters, results
+from support import interpreters, picture, results
 from support.databases import DatabaseServer, missing_server, serve
 from support.projects import Project
 from support.questions import Combination, behavioural_product, read_questions
 from support.releases import History, read_history
 from support.rendering import Template, snapshot
+from support.template_code import share
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail, rather than skip, where a database server is missing",
     )
+    group.addoption(
+        "--picture",
+        type=_page,
+        metavar="FILE",
+        help="write a page that shows the results, and the files of any two combinations compared",
+    )
 
 
 def _shard(value: str) -> tuple[int, int]:
@@ -47,6 +55,18 @@ def _shard(value: str) -> tuple[int, int]:
         return int(part), int(parts)
     msg = f"{value!r} is not a part of a whole, such as 1/4."
     raise argparse.ArgumentTypeError(msg)
+
+
+def _page(value: str) -> Path:
+    """Refuse at the start what could not be written at the end."""
+    path = Path(value).absolute()
+    if path.is_dir():
+        msg = f"{value!r} is a folder: give the page a name in it, such as matrix.html."
+        raise argparse.ArgumentTypeError(msg)
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        msg = f"{value!r} cannot be written: {path.parent} is not a folder that takes new files."
+        raise argparse.ArgumentTypeError(msg)
+    return path
 
 
 RENDERS = pytest.StashKey[Path]()
@@ -79,12 +99,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         shutil.rmtree(renders, ignore_errors=True)
 
 
-def pytest_report_header() -> str:
-    """Say which Python versions can be tested on this machine and which cannot."""
+def pytest_report_header() -> list[str]:
+    """Say what can be tested on this machine, and how much of the template tools can read."""
     missing = [version for version in interpreters.WANTED if not interpreters.find(version)]
     found = [version for version in interpreters.WANTED if version not in missing]
     header = f"interpreters: {', '.join(found)}"
-    return f"{header} (not found, so not tested: {', '.join(missing)})" if missing else header
+    return [
+        f"{header} (not found, so not tested: {', '.join(missing)})" if missing else header,
+        f"template: {share():.1f}% of its lines of Python are Python before they are rendered",
+    ]
 
 
 @pytest.hookimpl(trylast=True)
@@ -210,16 +233,20 @@ def servers(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """End with the table."""
+    """End with the table, and with the page if one was asked for."""
     reports = [
         report
         for category in terminalreporter.stats.values()
         for report in category
         if isinstance(report, pytest.TestReport)
     ]
-    if lines := results.table(reports):
+    rows = results.rows(reports)
+    if lines := results.table(rows.values()):
         terminalreporter.section("combinations")
         for line in lines:
             terminalreporter.line(line)
     if (renders := terminalreporter.config.stash.get(RENDERS, None)) and renders.exists():
         terminalreporter.line(f"What was rendered is kept in {renders}.")
+    if page := terminalreporter.config.getoption("picture"):
+        picture.write(page, rows)
+        terminalreporter.line(f"The picture of the matrix is in {page}.")

@@ -10,7 +10,9 @@ import pytest
 
 Properties = list[tuple[str, object]]
 
-ROW, TESTS, STAGE, WALL, CPU = (f"meta.{name}" for name in ("row", "tests", "stage", "wall", "cpu"))
+ROW, TESTS, STAGE, COVERAGE, WALL, CPU = (
+    f"meta.{name}" for name in ("row", "tests", "stage", "coverage", "wall", "cpu")
+)
 
 
 class Record:
@@ -27,6 +29,10 @@ class Record:
     def tests(self, number: int) -> None:
         """Add tests that ran in the rendered project."""
         self._properties.append((TESTS, number))
+
+    def coverage(self, percent: float) -> None:
+        """Say how much of app/ the generated tests run."""
+        self._properties.append((COVERAGE, float(percent)))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -62,6 +68,7 @@ class Row:
     tests: int = 0
     wall: float = 0
     cpu: float = 0
+    coverage: float | None = None
     verdict: str = "passed"
 
     def add(self, report: pytest.TestReport) -> None:
@@ -76,6 +83,8 @@ class Row:
             for key, value in properties:
                 if key == TESTS and isinstance(value, int):
                     self.tests += value
+                elif key == COVERAGE and isinstance(value, float):
+                    self.coverage = value
                 elif key == WALL and isinstance(value, float):
                     self.wall += value
                 elif key == CPU and isinstance(value, float):
@@ -88,6 +97,7 @@ class Row:
             f"{self.tests}",
             f"{self.wall:.1f}",
             f"{self.cpu:.1f}",
+            "" if self.coverage is None else f"{self.coverage:.1f}",
             self.verdict,
         )
 
@@ -120,19 +130,29 @@ def row_name(report: pytest.TestReport) -> str | None:
     return next((str(value) for key, value in report.user_properties if key == ROW), None)
 
 
-def table(reports: Iterable[pytest.TestReport]) -> list[str]:
-    """Return the lines of the table: combination, tests run, seconds, verdict."""
-    rows: dict[str, Row] = {}
+def rows(reports: Iterable[pytest.TestReport]) -> dict[str, Row]:
+    """Return what the reports come to: a row for each name, in the order of the names."""
+    found: dict[str, Row] = {}
     for report in reports:
         if name := row_name(report):
-            rows.setdefault(name, Row(name)).add(report)
-    if not rows:
+            found.setdefault(name, Row(name)).add(report)
+    return {name: found[name] for name in sorted(found)}
+
+
+def table(rows: Iterable[Row]) -> list[str]:
+    """Return the lines of the table: combination, tests run, seconds, coverage, verdict."""
+    heading = ("combination", "tests", "wall s", "CPU s", "cover %", "verdict")
+    cells = [heading, *(row.cells() for row in rows)]
+    if cells == [heading]:
         return []
-    heading = ("combination", "tests", "wall s", "CPU s", "verdict")
-    cells = [heading, *(rows[name].cells() for name in sorted(rows))]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
-        f"{line[0]:<{widths[0]}}  {line[1]:>{widths[1]}}  {line[2]:>{widths[2]}}"
-        f"  {line[3]:>{widths[3]}}  {line[4]}"
-        for line in cells
+        "  ".join(
+            [
+                f"{name:<{widths[0]}}",
+                *(f"{cell:>{width}}" for cell, width in zip(numbers, widths[1:-1], strict=True)),
+                verdict,
+            ]
+        )
+        for name, *numbers, verdict in cells
     ]
