@@ -1,0 +1,91 @@
+"""How long renders of made-up answers take, compared with plain renders and parsing these."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+import measuring
+from support.questions import Answer
+from support.rendering import Template
+from test_answers import ANSWERS, render_and_look, says_what_was_answered
+
+LIMIT = 1.2
+
+BATCH = 50
+"""How many renders of one kind before the other has its turn."""
+
+
+def main() -> None:
+    """Render both kinds in turn; an attempt that is refused counts on neither side."""
+    parser = measuring.parser(__doc__)
+    parser.add_argument("--renders", type=int, default=1000)
+    batches = max(1, parser.parse_args().renders // BATCH)
+
+    made_up = rendering = parsing = 0.0
+    renders = 0
+    with measuring.template() as (template, _):
+        plain(template, 1)  # fills the caches
+        for number in range(batches):
+            seconds = plain(template, BATCH)
+            rendering += seconds[0]
+            parsing += seconds[1]
+            rendered, took = fuzzed(template, number)
+            renders += rendered
+            made_up += took
+
+    each = made_up / renders
+    rendering, parsing = rendering / (batches * BATCH), parsing / (batches * BATCH)
+    print(f"made up: {each:.3f} s each, for {renders} of {batches * BATCH} that were not refused")
+    print(f"plain:   {rendering:.3f} s each, and {parsing:.3f} s to parse it")
+    measuring.conclude([(each - parsing) / rendering], LIMIT, max)
+
+
+def plain(template: Template, renders: int) -> tuple[float, float]:
+    """Render the default answers; return the seconds for rendering, and for parsing."""
+    rendering = parsing = 0.0
+    for _ in range(renders):
+        start = time.perf_counter()
+        with TemporaryDirectory(prefix="plain-") as folder:
+            project = template.render(Path(folder, "service"))
+            parse = time.perf_counter()
+            says_what_was_answered(project, {})
+            parsing += time.perf_counter() - parse
+        rendering += time.perf_counter() - start
+    return rendering - parsing, parsing
+
+
+def fuzzed(template: Template, number: int) -> tuple[int, float]:
+    """Render a batch of made-up answers, and parse it, as the suite does.
+
+    Returns:
+        How many were rendered, and the seconds for these and for making up all answers.
+    """
+    outcomes: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+
+    @seed(number)
+    @settings(
+        max_examples=BATCH,
+        phases=[Phase.generate],
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(answers=ANSWERS)
+    def make_up(answers: dict[str, Answer]) -> None:
+        start = time.perf_counter()
+        with TemporaryDirectory(prefix="fuzzed-") as folder:
+            outcome = render_and_look(template, Path(folder, "service"), answers)
+        outcomes[outcome] += 1
+        seconds[outcome] += time.perf_counter() - start
+
+    start = time.perf_counter()
+    make_up()
+    return outcomes["rendered"], time.perf_counter() - start - seconds["refused"]
+
+
+if __name__ == "__main__":
+    main()
