@@ -3,10 +3,10 @@
 import ast
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 import yaml
@@ -21,6 +21,8 @@ from support.personas import begin
 from support.questions import TEXT_OPTIONS, Answer, read_questions
 from support.releases import History
 from support.rendering import Template, files_in
+
+T = TypeVar("T")
 
 ONE_LINE = ("project_name", "description", "author_name")
 """The questions that take any line of text."""
@@ -57,6 +59,12 @@ YES_OR_NO = {
     "False": False,
     "0": False,
 }
+
+
+def product_of_either(names: Sequence[str], values: Sequence[T]) -> list[tuple[str, T]]:
+    """Return the first name with each value, and the other names with the first value."""
+    return [(names[0], value) for value in values] + [(name, values[0]) for name in names[1:]]
+
 
 REFUSED = [
     *(" ", "\u3000"),
@@ -107,8 +115,9 @@ def test_the_answers_are_read_back(first: int, history: History, tmp_path: Path)
     says_what_was_answered(project, answers | {"author_email": "ada@example.com"})
 
 
-@pytest.mark.parametrize("question", TEXT_OPTIONS)
-@pytest.mark.parametrize("scalar", NOT_TEXT)
+@pytest.mark.parametrize(
+    ("question", "scalar"), product_of_either(TEXT_OPTIONS, NOT_TEXT), ids=ascii
+)
 def test_a_data_file_without_quotes(
     question: str, scalar: str, template: Template, tmp_path: Path
 ) -> None:
@@ -132,8 +141,11 @@ def test_yes_and_no_as_text(text: str, meant: bool, template: Template, tmp_path
     says_what_was_answered(project, {"example": meant})
 
 
-@pytest.mark.parametrize("question", [q.name for q in read_questions().values() if q.answers])
-@pytest.mark.parametrize("answer", NO_CHOICE, ids=lambda answer: ascii(answer)[:20])
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    product_of_either([q.name for q in read_questions().values() if q.answers], NO_CHOICE),
+    ids=lambda value: ascii(value)[:20],
+)
 def test_what_is_no_choice(
     question: str, answer: object, template: Template, tmp_path: Path
 ) -> None:
