@@ -6,6 +6,7 @@ import pytest
 
 from support import golden
 from support.golden import GOLDEN, Change, Changes
+from support.questions import behavioural_product
 from support.rendering import Renders, Template
 
 ADVICE = f"Run `{golden.COMMAND}`, and review what it changes in tests/golden/."
@@ -21,7 +22,7 @@ def render(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Rend
 
 @pytest.mark.parametrize("change", golden.every_change(), ids=str)
 def test_no_other_path_changes(change: Change, render: Renders) -> None:
-    """Another answer adds, removes and touches what is listed for it, in every combination."""
+    """Another answer adds, removes and touches what is listed for it, and nothing else."""
     assert change.made(render) == golden.read_paths().get(str(change)), ADVICE
 
 
@@ -55,3 +56,14 @@ def test_changes_are_told_apart(tmp_path: Path) -> None:
     assert changes | Changes(["more"], [], []) == Changes(
         ["added", "more"], ["removed"], ["sub/touched"]
     )
+
+
+def test_every_answer_is_met_in_few_combinations() -> None:
+    """As many combinations as the question with the most answers has, and not their product."""
+    everything = behavioural_product()
+    few = golden.with_each_answer(everything)
+
+    assert len(few) == 3
+    assert {answer for each in few for answer in each.answers.items()} == {
+        answer for each in everything for answer in each.answers.items()
+    }

@@ -4,7 +4,7 @@ A reviewer of a change to the template sees there what the change does to the se
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from support.questions import (
     ROOT,
     TEXT_OPTIONS,
     Answer,
+    Combination,
     behavioural_product,
     read_questions,
 )
@@ -84,14 +85,29 @@ class Change:
         return f"{self.question}={answer}"
 
     def made(self, render: Renders) -> Changes:
-        """Return what it changes in a service, whatever the answers that decide about code are."""
+        """Return what it changes in a service, beside each answer that decides about code."""
         default = _default(self.question)
         changes = Changes([], [], [])
-        for combination in behavioural_product():
+        # What changes code meets every combination, anything else every answer at least once.
+        combinations = behavioural_product()
+        if self.question not in combinations[0].behaviour:
+            combinations = with_each_answer(combinations)
+        for combination in combinations:
             if combination.behaviour.get(self.question, default) == default:
                 answered = {**combination.answers, self.question: self.answer}
                 changes |= Changes.between(render(combination.answers), render(answered))
         return changes
+
+
+def with_each_answer(combinations: Sequence[Combination]) -> list[Combination]:
+    """Return as few of the combinations as have all the answers that they have together."""
+    chosen: list[Combination] = []
+    missing = {answer for combination in combinations for answer in combination.answers.items()}
+    while missing:
+        best = max(combinations, key=lambda each: len(missing & each.answers.items()))
+        chosen.append(best)
+        missing -= best.answers.items()
+    return chosen
 
 
 def every_change() -> list[Change]:
