@@ -27,8 +27,10 @@ REFUSALS = [
     ("project_slug", "a\n", "Use lower-case letters"),
     ("project_slug", "x" * 300, "at most 50 characters"),
     ("project_slug", "fastapi", "Choose another slug"),
+    ("description", "  ", "Say what it does"),
     ("description", "two\nlines", "on one line"),
     ("description", "x" * 1000, "at most 300 characters"),
+    ("author_name", " ", "Say who writes it"),
     ("author_name", "two\nlines", "on one line"),
     ("author_name", "x" * 300, "at most 100 characters"),
     ("author_email", "nope", "Give an address such as"),
@@ -37,6 +39,7 @@ REFUSALS = [
     ("license", "GPL-9.0", "is not in"),
     ("python_version", "3.9", "is not in"),
     ("database", "oracle", "is not in"),
+    ("example", "perhaps", "is neither yes nor no"),
 ]
 
 
