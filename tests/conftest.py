@@ -17,7 +17,7 @@ from support.databases import DatabaseServer, missing_server, serve
 from support.projects import Project
 from support.questions import Combination, behavioural_product, read_questions
 from support.releases import History, read_history
-from support.rendering import Template, snapshot
+from support.rendering import Renders, Template, snapshot
 from support.template_code import share
 
 
@@ -161,17 +161,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 @pytest.fixture(scope="session")
-def rendered(
-    template: Template, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Combination], Path]:
-    """Renders to look at: one for each combination, never changed."""
+def render(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Renders:
+    """Renders any answers, the same only once; the results are looked at, and never changed."""
+    return Renders(template, tmp_path_factory.mktemp("renders"))
 
-    @cache
-    def render(name: str) -> Path:
-        return template.render(tmp_path_factory.mktemp(name) / "service", answers[name])
 
-    answers = {str(combination): combination.answers for combination in behavioural_product()}
-    return lambda combination: render(str(combination))
+@pytest.fixture(scope="session")
+def rendered(render: Renders) -> Callable[[Combination], Path]:
+    """Renders a combination to look at."""
+    return lambda combination: render(combination.answers)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,13 @@ import stat
 import sys
 from pathlib import Path
 
-import copier
-import plumbum
 import pytest
 import yaml
 
 from support import programs
 from support.personas import begin
 from support.questions import Answer, Combination, behavioural_product
+from support.releases import History
 from support.rendering import Template, files_in, git
 
 TEXTS: dict[str, Answer] = {
@@ -67,19 +66,11 @@ def test_two_people(combination: Combination, template: Template, tmp_path: Path
 
 
 @combinations
-def test_doing_it_again(combination: Combination, template: Template, tmp_path: Path) -> None:
+def test_doing_it_again(combination: Combination, history: History, tmp_path: Path) -> None:
     """`copier recopy`, and an update to the same version, change nothing."""
-    project = template.render(tmp_path / "service", {**TEXTS, **combination.answers})
+    project = history.current.render(tmp_path / "service", {**TEXTS, **combination.answers})
     begin(project)
 
-    with plumbum.local.env(GIT_CONFIG_GLOBAL=os.devnull):
-        for again in (copier.run_recopy, copier.run_update):
-            again(
-                project,
-                vcs_ref=template.tag,
-                defaults=True,
-                overwrite=True,
-                quiet=True,
-                settings=copier.Settings(),
-            )
-            assert git(project, "status", "--porcelain") == ""
+    for again in (history.recopy, history.update):
+        again(project)
+        assert git(project, "status", "--porcelain") == ""

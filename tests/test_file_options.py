@@ -20,7 +20,7 @@ from support.questions import (
     first_of_each_database,
     read_questions,
 )
-from support.rendering import Template, files_in
+from support.rendering import Template, texts_in
 from support.wording import mentions
 
 TEXTS: dict[str, Answer] = {
@@ -64,10 +64,7 @@ def test_files_parse_and_agree(
     """Awkward but honest answers arrive exactly, in every file that has them."""
     answers = combination.answers | TEXTS
     project = template.render(tmp_path / "service", answers)
-    texts = {
-        path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
-        for path in files_in(project)
-    }
+    texts = texts_in(project)
     parsed = {
         name: PARSERS[Path(name).suffix](text)
         for name, text in texts.items()

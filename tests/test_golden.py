@@ -7,17 +7,11 @@ import pytest
 from support import golden
 from support.golden import GOLDEN, Change, Changes
 from support.questions import behavioural_product
-from support.rendering import Renders, Template
+from support.rendering import Renders
 
 ADVICE = f"Run `{golden.COMMAND}`, and review what it changes in tests/golden/."
 
 REVIEWED = golden.reviewed()
-
-
-@pytest.fixture(scope="session")
-def render(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Renders:
-    """Renders any answers, the same only once."""
-    return Renders(template, tmp_path_factory.mktemp("golden"))
 
 
 @pytest.mark.parametrize("change", golden.every_change(), ids=str)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from support.questions import ROOT, Combination, behavioural_product, read_questions
-from support.rendering import Template, files_in
+from support.rendering import Renders, Template, files_in
 from support.template_code import sources
 from support.wording import CHOICE_WORDS, mentions
 
@@ -73,7 +73,7 @@ def test_only_what_was_chosen_is_mentioned(combination: Combination, rendered: R
     assert not mentions(rendered(combination), combination.answers)
 
 
-def test_every_choice_has_its_words(template: Template, tmp_path: Path) -> None:
+def test_every_choice_has_its_words(render: Renders) -> None:
     """A new choice does not slip past the test above, nor do words that no render has."""
     choices = {
         name: list(question.answers)
@@ -83,8 +83,7 @@ def test_every_choice_has_its_words(template: Template, tmp_path: Path) -> None:
     assert {name: list(words) for name, words in CHOICE_WORDS.items()} == choices
     for name, answers in choices.items():
         for answer in answers:
-            chosen = template.render(tmp_path / f"{name}-{answer}", {name: answer})
-            said = {choice for _, choice in mentions(chosen, {name: ""})}
+            said = {choice for _, choice in mentions(render({name: answer}), {name: ""})}
             assert (f"{name}={answer}" in said) is (CHOICE_WORDS[name][answer] is not None)
 
 

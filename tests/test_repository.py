@@ -2,14 +2,13 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from support.fragments import README, filled, fragments
 from support.golden import COMMAND
 from support.questions import ROOT
-from support.rendering import Renders, Template
+from support.rendering import Renders
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
@@ -22,11 +21,11 @@ def test_the_changelog_has_the_version() -> None:
     assert headings[0] == VERSION
 
 
-def test_the_readme_says_what_is_rendered(template: Template, tmp_path: Path) -> None:
+def test_the_readme_says_what_is_rendered(render: Renders) -> None:
     """Its tables and its file tree are those of copier.yml and of today's renders."""
     readme = README.read_text(encoding="utf-8")
 
-    parts = fragments(Renders(template, tmp_path))
+    parts = fragments(render)
 
     assert filled(readme, parts) == readme, f"Run `{COMMAND}`."
 

@@ -10,7 +10,7 @@ import copier
 import pytest
 
 from support import personas, programs
-from support.personas import begin, conflicts, lost, read, rendered, save
+from support.personas import begin, conflicts, lost, read, save
 from support.questions import Combination, behavioural_product, read_questions
 from support.releases import (
     History,
@@ -18,7 +18,7 @@ from support.releases import (
     broken_promises,
     read_manifest,
 )
-from support.rendering import Template, commit, copy_working_tree, git
+from support.rendering import Template, commit, copy_working_tree, git, texts_in
 
 Patch = Callable[[Path], None]
 
@@ -109,7 +109,7 @@ def test_a_file_that_goes_away(older: Patch, path: str, tmp_path: Path) -> None:
     history.update(project)
 
     assert conflicts(project) == set()
-    fresh = rendered(history.current.render(tmp_path / "fresh"))
+    fresh = texts_in(history.current.render(tmp_path / "fresh"))
     assert read(project) == {**fresh, path: text}
 
 
@@ -391,7 +391,7 @@ def test_the_readme_says_whose_each_file_is(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:
     """Each file is in one row of the table, and what is the owner's alone is what updates skip."""
-    files = rendered(template.render(tmp_path / "service", combination.answers))
+    files = texts_in(template.render(tmp_path / "service", combination.answers))
     manifest = read_manifest(template)
     rows = {
         pattern: row["whose"]

@@ -10,7 +10,7 @@ import pytest
 
 from support import interpreters, personas
 from support.checks import run_static_checks, run_tests_and_migrate
-from support.personas import begin, conflicts, grow, lost, read, rendered, save
+from support.personas import begin, conflicts, grow, lost, read, save
 from support.projects import Project
 from support.questions import ROOT, Combination, first_of_each_database, product_of
 from support.releases import (
@@ -20,7 +20,7 @@ from support.releases import (
     read_manifest,
     release_commits,
 )
-from support.rendering import Template, git
+from support.rendering import Template, git, texts_in
 from support.results import Record
 
 try:
@@ -86,7 +86,7 @@ def fresh(
     """Return a fresh render of the working tree; what updates leave alone is as in `project`."""
     path = project.with_name("fresh")
     history.current.render(path, {**combination.answers, **more})
-    new = {name: text for name, text in rendered(path).items() if not manifest.keeps(name)}
+    new = {name: text for name, text in texts_in(path).items() if not manifest.keeps(name)}
     return new | {name: text for name, text in read(project).items() if manifest.keeps(name)}
 
 
@@ -285,7 +285,7 @@ def test_another_answer(
     changed = read(project)
     assert {path: changed.get(path) for path in kept} == kept
     history.current.render(tmp_path / "fresh", {**before, **after})
-    for path, text in rendered(tmp_path / "fresh").items():
+    for path, text in texts_in(tmp_path / "fresh").items():
         if path not in written and not manifest.keeps(path):
             assert changed[path] == text
 
@@ -302,7 +302,7 @@ def test_the_manifest_is_what_is_rendered(
     """The names below template/ are understood as Copier understands them."""
     for number, combination in enumerate(product_of(manifest.questions.values())):
         project = history.current.render(tmp_path / str(number), combination.answers)
-        assert rendered(project).keys() == manifest.paths(combination.answers)
+        assert texts_in(project).keys() == manifest.paths(combination.answers)
 
 
 @pytest.mark.parametrize(("number", "tried"), [(1, 1), (2, 2), (8, 8), (9, 6), (30, 8)])

@@ -20,7 +20,7 @@ from typing import Any
 
 from support import programs
 from support.projects import Project
-from support.rendering import files_in
+from support.rendering import files_in, texts_in
 
 DEPTRY = "deptry==0.25.1"
 VULTURE = "vulture==2.16"
@@ -336,10 +336,7 @@ def _reach(file: str, names: set[str], fixtures: list[Fixture]) -> set[Fixture]:
 
 def unreachable_files(project: Path) -> list[str]:
     """Find modules that nothing imports, and other files that nothing names or looks for."""
-    texts = {
-        path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
-        for path in files_in(project)
-    }
+    texts = texts_in(project)
     modules = {name: text for name, text in texts.items() if name.endswith(".py")}
     settings = configuration(project)
     migrations = settings["tool"]["alembic"]["script_location"].removeprefix("%(here)s/")

@@ -117,7 +117,7 @@ def every_change() -> list[Change]:
         for question in read_questions().values()
         if not question.computed
         for answer in question.answers or [SAMPLES[question.name]]
-        if answer != _default(question.name)
+        if answer != question.details["default"]
     ]
 
 
@@ -146,14 +146,12 @@ def difference(before: Path, after: Path) -> str:
     with TemporaryDirectory(prefix="difference-") as folder:
         both = Path(folder)
         git(both, "init", "--quiet")
-        for render in (before, after):
-            for path in both.iterdir():
-                if path.name != ".git":
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            _copy(render, both)
-            git(both, "add", "--all", "--force")
-            if render == before:
-                git(both, "commit", "--quiet", "--message=before")
+        _copy(before, both)
+        git(both, "add", "--all", "--force")
+        git(both, "commit", "--quiet", "--message=before")
+        git(both, "rm", "-r", "--quiet", ".")
+        _copy(after, both)
+        git(both, "add", "--all", "--force")
         shown = git(
             both,
             *("-c", "core.quotePath=false", "diff", "--cached", "--no-color", "--no-ext-diff"),

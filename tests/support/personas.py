@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from support.projects import Project
-from support.rendering import files_in, git
+from support.rendering import git
 
 GROWN = Path(__file__).parents[1] / "personas" / "grown"
 """A feature with its tests and its migration, laid out as in a project."""
@@ -20,14 +20,6 @@ def read(project: Path) -> dict[str, str]:
     listed = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     paths = {path for path in listed.split("\0") if path and (project / path).is_file()}
     return {path: (project / path).read_text(encoding="utf-8") for path in sorted(paths)}
-
-
-def rendered(project: Path) -> dict[str, str]:
-    """Return the text of each file of a render."""
-    return {
-        path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
-        for path in files_in(project)
-    }
 
 
 def begin(project: Path) -> None:

@@ -127,3 +127,11 @@ def files_in(project: Path) -> list[Path]:
         for path in project.rglob("*")
         if path.is_file() and path.relative_to(project).parts[0] != ".git"
     )
+
+
+def texts_in(project: Path) -> dict[str, str]:
+    """Return the text of each file of a render, by its path in it."""
+    return {
+        path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
+        for path in files_in(project)
+    }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from support.questions import Answer
-from support.rendering import files_in
+from support.rendering import texts_in
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -43,10 +43,7 @@ def mentions(project: Path, answers: Mapping[str, Answer]) -> set[tuple[str, str
         project: a render.
         answers: what was answered to the questions that are to be looked at.
     """
-    texts = {
-        path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
-        for path in files_in(project)
-    }
+    texts = texts_in(project)
     return {
         (path, f"{question}={choice}")
         for question, answer in answers.items()
