@@ -22,13 +22,12 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
 
-        announced = Headers(scope=scope).get("Content-Length", "")
-        size = int(announced) if announced.isdecimal() else 0
         received = 0
 
         async def limited_receive() -> Message:
             nonlocal received
-            if size <= self.max_body_size:
+            announced = Headers(scope=scope).get("Content-Length", "")
+            if not announced.isdecimal() or int(announced) <= self.max_body_size:
                 message = await receive()
                 received += len(message.get("body", b""))
                 if received <= self.max_body_size:

@@ -4,10 +4,10 @@ import logging
 import re
 import sys
 import time
-from uuid import uuid4
+from random import getrandbits
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import Processor
 
@@ -20,8 +20,6 @@ REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
-
-logger = structlog.get_logger(__name__)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -56,9 +54,9 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
-    # RequestLogMiddleware writes that line, with the request's id.
-    logging.getLogger("uvicorn.access").disabled = True
+        # RequestLogMiddleware logs accesses, with the request's id; the server does not
+        # even put its own line together if nobody would handle it.
+        logging.getLogger(name).propagate = name != "uvicorn.access"
 
 
 class RequestLogMiddleware:
@@ -73,6 +71,8 @@ class RequestLogMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        # Bound here, which else would happen at each request.
+        self.logger = structlog.get_logger(__name__).bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -80,9 +80,11 @@ class RequestLogMiddleware:
             await self.app(scope, receive, send)
             return
 
-        request_id = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        headers = dict(scope["headers"])
+        request_id = headers.get(REQUEST_ID_HEADER.lower().encode(), b"").decode("latin-1")
         if not REQUEST_ID.fullmatch(request_id):
-            request_id = uuid4().hex
+            # Not from the system's randomness, which a mere name does not need: that is slower.
+            request_id = f"{getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = request_id
         # Not unbound at the end: the server logs an unexpected error after that.
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -99,7 +101,7 @@ class RequestLogMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            logger.info(
+            self.logger.info(
                 "request",
                 method=scope["method"],
                 path=scope["path"],

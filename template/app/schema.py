@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import DISTRIBUTION
-from app.engine import READ_ONLY
+from app.engine import reading
 
 logger = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ async def state(engine: AsyncEngine) -> State:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
     """
-    async with engine.execution_options(**READ_ONLY).connect() as connection:
+    async with reading(engine).connect() as connection:
         current = await connection.run_sync(_current_revisions)
     return State(current, _needed_revisions())
 

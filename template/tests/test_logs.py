@@ -66,6 +66,12 @@ def test_machines_get_json(settings: Settings) -> None:
     assert "locals" not in failed["exception"][0]["frames"][0]
 
 
+def test_the_server_does_not_log_requests_a_second_time(settings: Settings) -> None:
+    with logging_configured(settings):
+        # What uvicorn asks, to know whether it has to put its line together.
+        assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
 def test_people_get_lines(settings: Settings) -> None:
     with logging_configured(settings.model_copy(update={"log_format": "console"})) as stdout:
         structlog.get_logger().info("hello", answer=42)

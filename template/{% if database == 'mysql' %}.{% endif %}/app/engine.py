@@ -22,9 +22,6 @@ CONNECTION_LIFETIME = 3600
 MIGRATION_OPTIONS: dict[str, Any] = {"transaction_per_migration": True}
 """Each DDL statement commits, so each revision is recorded as soon as it is done."""
 
-READ_ONLY: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
-"""Execution options for a single query, which needs no transaction."""
-
 MIGRATION_LOCK = "migrations"
 MIGRATION_LOCK_TIMEOUT = 600
 """Seconds."""
@@ -88,6 +85,11 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
 def use_utf8mb4(table: Any, _: Any) -> None:
     """Give every table a character set that has all of Unicode, whatever the server's default is."""
     table.dialect_options["mysql"].setdefault("charset", "utf8mb4")
+
+
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same engine for single queries, which need no transaction."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def is_unavailable(error: DBAPIError) -> bool:

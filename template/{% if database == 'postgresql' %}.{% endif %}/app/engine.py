@@ -20,9 +20,6 @@ CONNECT_TIMEOUT = 5.0
 MIGRATION_OPTIONS: dict[str, Any] = {"transaction_per_migration": False}
 """Of several pending migrations all are done or none is."""
 
-READ_ONLY: dict[str, Any] = {"postgresql_readonly": True}
-"""Execution options for a transaction that only reads."""
-
 MIGRATION_LOCK = 4_707_110_471_067
 """Any number will do, as long as nothing else locks it."""
 
@@ -92,6 +89,11 @@ async def _connect(*args: Any, **options: Any) -> Any:
         raise asyncpg.ConnectionFailureError(
             str(error) or "the connection attempt timed out"
         ) from error
+
+
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same engine for transactions that only read."""
+    return engine.execution_options(postgresql_readonly=True)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

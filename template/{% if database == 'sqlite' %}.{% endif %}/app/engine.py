@@ -1,16 +1,18 @@
 """SQLite: how to connect to it, and what its errors mean."""
 
 import sqlite3
-from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Annotated, Any
 
 from alembic.util import CommandError
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolResetState
 
@@ -18,9 +20,6 @@ DRIVER = "sqlite+aiosqlite"
 MIGRATION_OPTIONS: dict[str, Any] = {"render_as_batch": True, "transactional_ddl": True}
 """SQLite can hardly alter a table: Alembic copies it instead. With the BEGIN below,
 DDL is part of the transaction, which Alembic does not expect of SQLite."""
-
-READ_ONLY: dict[str, Any] = {"begin": "DEFERRED"}
-"""Execution options for a transaction that only reads: it waits for no writer."""
 
 UNAVAILABLE = frozenset(
     {
@@ -61,24 +60,45 @@ class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
     """Seconds that a transaction waits for another one's write to end."""
 
 
+class Dialect(SQLiteDialect_aiosqlite):
+    """SQLAlchemy's own, but with a BEGIN where a transaction begins.
+
+    A dialect rather than an event, which would cost each statement time.
+    """
+
+    supports_statement_cache = True
+    # A transaction that reads first and writes later fails if another one wrote
+    # in between, so it takes the write lock at once.
+    begin = "BEGIN IMMEDIATE"
+
+    def connect(self, *args: Any, **options: Any) -> Any:
+        """Open a connection."""
+        # Where this fails, aiosqlite would leave a thread that may outlive the event loop.
+        sqlite3.connect(*args, **options).close()
+        return super().connect(*args, **options)
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """Begin a transaction."""
+        # Straight to the driver, because each step of a cursor waits for aiosqlite's thread.
+        dbapi_connection.dbapi_connection.run_async(lambda driver: driver.execute(self.begin))
+
+
+registry.register("sqlite.transactional", __name__, Dialect.__name__)
+
+
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     """Make an engine whose transactions isolate, and whose foreign keys hold."""
     engine = create_async_engine(
-        settings.database_url,
+        settings.database_url.set(drivername="sqlite+transactional"),
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
         pool_reset_on_return=None,
         hide_parameters=True,
-        # Turns the driver's own, late BEGIN off, in favour of the one below:
+        # Turns the driver's own, late BEGIN off, in favour of the dialect's:
         # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
         connect_args={"isolation_level": None, "timeout": settings.database_busy_timeout},
     )
-
-    @event.listens_for(engine.sync_engine, "do_connect")
-    def try_first(_: Any, __: Any, args: Any, options: Any) -> None:
-        # Where this fails, aiosqlite would leave a thread that may outlive the event loop.
-        sqlite3.connect(*args, **options).close()
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
@@ -87,23 +107,6 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later fails if another one
-        # wrote in between, so it takes the write lock at once.
-        statement = f"BEGIN {connection.get_execution_options().get('begin', 'IMMEDIATE')}"
-        # Straight to the driver, because each step of a cursor waits for aiosqlite's thread.
-        adapted: Any = connection.connection.dbapi_connection
-        try:
-            adapted.run_async(lambda driver: driver.execute(statement))
-        except CancelledError:
-            # The thread begins the transaction all the same, and nobody would end it.
-            connection.invalidate()
-            raise
-        except sqlite3.Error as error:
-            # As SQLAlchemy does with the errors of its own statements.
-            raise OperationalError(statement, None, error) from error
 
     @event.listens_for(engine.sync_engine, "reset")
     def reset(connection: Any, _: Any, state: PoolResetState) -> None:
@@ -114,6 +117,15 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
             connection.rollback()
 
     return engine
+
+
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same engine for transactions that only read: they wait for no writer."""
+    dialect: Any = copy(engine.dialect)
+    dialect.begin = "BEGIN DEFERRED"
+    reader = engine.execution_options()
+    reader.sync_engine.dialect = dialect
+    return reader
 
 
 def is_unavailable(error: DBAPIError) -> bool:

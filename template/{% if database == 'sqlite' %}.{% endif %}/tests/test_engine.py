@@ -3,7 +3,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 
 from app.database import SessionDep
-from app.engine import READ_ONLY, create_engine, migrating
+from app.engine import create_engine, migrating, reading
 from app.main import create_app
 from app.settings import Settings
 from tests.running import running
@@ -13,10 +13,7 @@ async def test_a_reader_does_not_hold_up_a_writer(scratch_database: URL) -> None
     settings = Settings(_env_file=None, database_url=scratch_database, database_busy_timeout=0.1)
     engine = create_engine(settings)
 
-    async with (
-        engine.execution_options(**READ_ONLY).connect() as reader,
-        engine.connect() as writer,
-    ):
+    async with reading(engine).connect() as reader, engine.connect() as writer:
         await reader.execute(text("SELECT * FROM sqlite_master"))
         await writer.execute(text("CREATE TABLE cars (id INTEGER PRIMARY KEY)"))
         await writer.commit()

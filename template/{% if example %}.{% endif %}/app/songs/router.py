@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, HTTPException, Path, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import SessionDep
 from app.songs import service
@@ -11,16 +12,7 @@ from app.songs.schemas import MAX_ID, SongCreate, SongPage, SongQuery, SongRead,
 
 router = APIRouter(prefix="/songs", tags=["songs"])
 
-
-async def find_song(song_id: Annotated[int, Path(ge=1, le=MAX_ID)], session: SessionDep) -> Song:
-    """Load the song that the path names, or answer with 404."""
-    song = await session.get(Song, song_id)
-    if song is None:
-        raise HTTPException(404, "There is no song with this id.")
-    return song
-
-
-SongDep = Annotated[Song, Depends(find_song)]
+SongId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 @router.post("", status_code=201, response_model=SongRead)
@@ -39,19 +31,27 @@ async def list_songs(
 
 
 @router.get("/{song_id}", response_model=SongRead)
-async def read_song(song: SongDep) -> Song:
+async def read_song(song_id: SongId, session: SessionDep) -> Song:
     """Show a song."""
-    return song
+    return await _find_song(session, song_id)
 
 
 @router.patch("/{song_id}", response_model=SongRead)
-async def update_song(song: SongDep, data: SongUpdate, session: SessionDep) -> Song:
+async def update_song(song_id: SongId, data: SongUpdate, session: SessionDep) -> Song:
     """Change some fields of a song."""
+    song = await _find_song(session, song_id)
     await service.update_song(session, song, data)
     return song
 
 
 @router.delete("/{song_id}", status_code=204)
-async def delete_song(song: SongDep, session: SessionDep) -> None:
+async def delete_song(song_id: SongId, session: SessionDep) -> None:
     """Remove a song."""
-    await session.delete(song)
+    await session.delete(await _find_song(session, song_id))
+
+
+async def _find_song(session: AsyncSession, song_id: int) -> Song:
+    song = await session.get(Song, song_id)
+    if song is None:
+        raise HTTPException(404, "There is no song with this id.")
+    return song
