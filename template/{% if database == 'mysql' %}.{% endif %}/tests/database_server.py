@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
@@ -37,26 +38,27 @@ def database_server() -> Iterator[URL]:
         )
     with TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as folder:
         data, log = Path(folder, "data"), Path(folder, "log")
-        user = ["--user=root"] if os.geteuid() == 0 else []
+        # MariaDB deletes what it finds in its folder for temporary tables, those of another server too.
+        options = [f"--datadir={data}", f"--tmpdir={folder}"]
+        if os.geteuid() == 0:
+            options.append("--user=root")
         with log.open("wb") as output:
-            subprocess.run(
-                [*_initialize(server), f"--datadir={data}", *user],
-                stdout=output,
-                stderr=output,
-                check=True,
+            initialized = subprocess.run(
+                [*_initialize(server), *options], stdout=output, stderr=output, check=False
             )
+            if initialized.returncode:
+                _give_up(log)
             process = subprocess.Popen(
                 [
                     server,
                     "--no-defaults",
-                    f"--datadir={data}",
+                    *options,
                     f"--socket={folder}/socket",
                     f"--pid-file={folder}/pid",
                     "--skip-networking",
                     # What is lost in a crash does not matter here, and waiting for the disk does.
                     "--innodb-flush-log-at-trx-commit=0",
                     "--sync-binlog=0",
-                    *user,
                 ],
                 stdout=output,
                 stderr=output,
@@ -128,9 +130,15 @@ def _wait(process: subprocess.Popen[bytes], path: str, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket(socket.AF_UNIX) as attempt:
-            if attempt.connect_ex(path) == 0:
+            attempt.settimeout(START_TIMEOUT)
+            # It listens before it is ready, and until then forgets that it was told to stop.
+            if attempt.connect_ex(path) == 0 and attempt.recv(1):
                 return
         time.sleep(0.05)
+    _give_up(log)
+
+
+def _give_up(log: Path) -> NoReturn:
     tail = log.read_text(errors="replace")[-1000:]
     pytest.exit(f"The database server for the tests does not start; its log ends:\n{tail}", 1)
 
