@@ -8,9 +8,9 @@ import pytest
 
 from support.databases import serve
 from support.projects import Project
-from support.questions import Combination, first_of_each_database
+from support.questions import Combination, first_of
 
-MYSQL = next(c for c in first_of_each_database() if c.database == "mysql")
+MYSQL = first_of("mysql")
 
 
 @pytest.mark.parametrize("combination", [MYSQL], ids=str)

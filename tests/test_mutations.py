@@ -305,7 +305,7 @@ MUTATIONS = [
     Mutation(
         "a client's request id is ignored",
         "app/logs.py",
-        'headers.get(REQUEST_ID_HEADER.lower().encode(), b"")',
+        'dict(scope["headers"]).get(self.header, b"")',
         'b""',
         ("tests/test_logs.py::test_a_request_is_logged_with_its_id",),
         databases=SQLITE,

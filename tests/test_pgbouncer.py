@@ -14,9 +14,9 @@ import pytest
 from support import programs
 from support.databases import DatabaseServer
 from support.projects import Project
-from support.questions import Combination, first_of_each_database
+from support.questions import Combination, first_of
 
-POSTGRESQL = next(c for c in first_of_each_database() if c.database == "postgresql")
+POSTGRESQL = first_of("postgresql")
 
 CONFIGURATION = """\
 [databases]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.projects import Project
-from support.questions import Combination, first_of_each_database
+from support.questions import Combination, first_of, first_of_each_database
 from support.services import running
 
 SLOW_FEATURE = '''\
@@ -42,7 +42,7 @@ OTHER_DIALECT = {
 
 DATABASES = pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
 
-SQLITE = next(c for c in first_of_each_database() if c.database == "sqlite")
+SQLITE = first_of("sqlite")
 
 KeptProjects = Callable[[Combination], Project]
 

@@ -1,6 +1,5 @@
 """What a request may cost before it is refused."""
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,12 +21,13 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
 
+        announced = dict(scope["headers"]).get(b"content-length", b"")
+        size = int(announced) if announced.isdigit() else 0
         received = 0
 
         async def limited_receive() -> Message:
             nonlocal received
-            announced = Headers(scope=scope).get("Content-Length", "")
-            if not announced.isdecimal() or int(announced) <= self.max_body_size:
+            if size <= self.max_body_size:
                 message = await receive()
                 received += len(message.get("body", b""))
                 if received <= self.max_body_size:

@@ -71,6 +71,7 @@ class RequestLogMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.header = REQUEST_ID_HEADER.lower().encode()  # as ASGI spells it
         # Bound here, which else would happen at each request.
         self.logger = structlog.get_logger(__name__).bind()
 
@@ -80,8 +81,7 @@ class RequestLogMiddleware:
             await self.app(scope, receive, send)
             return
 
-        headers = dict(scope["headers"])
-        request_id = headers.get(REQUEST_ID_HEADER.lower().encode(), b"").decode("latin-1")
+        request_id = dict(scope["headers"]).get(self.header, b"").decode("latin-1")
         if not REQUEST_ID.fullmatch(request_id):
             # Not from the system's randomness, which a mere name does not need: that is slower.
             request_id = f"{getrandbits(128):032x}"

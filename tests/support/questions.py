@@ -102,6 +102,11 @@ def first_of_each_database() -> list[Combination]:
     return list(reversed(first.values()))
 
 
+def first_of(database: str) -> Combination:
+    """Return the first combination of a database."""
+    return next(each for each in first_of_each_database() if each.database == database)
+
+
 def file_product() -> list[dict[str, Answer]]:
     """Return the full product of the file options."""
     return _product(question for question in _all() if question.name in FILE_OPTIONS)
