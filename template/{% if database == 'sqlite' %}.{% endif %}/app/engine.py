@@ -11,10 +11,11 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolResetState
+
+from app.sqlite import Dialect
 
 DRIVER = "sqlite+aiosqlite"
 MIGRATION_OPTIONS: dict[str, Any] = {"render_as_batch": True, "transactional_ddl": True}
@@ -60,30 +61,7 @@ class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
     """Seconds that a transaction waits for another one's write to end."""
 
 
-class Dialect(SQLiteDialect_aiosqlite):
-    """SQLAlchemy's own, but with a BEGIN where a transaction begins.
-
-    A dialect rather than an event, which would cost each statement time.
-    """
-
-    supports_statement_cache = True
-    # A transaction that reads first and writes later fails if another one wrote
-    # in between, so it takes the write lock at once.
-    begin = "BEGIN IMMEDIATE"
-
-    def connect(self, *args: Any, **options: Any) -> Any:
-        """Open a connection."""
-        # Where this fails, aiosqlite would leave a thread that may outlive the event loop.
-        sqlite3.connect(*args, **options).close()
-        return super().connect(*args, **options)
-
-    def do_begin(self, dbapi_connection: Any) -> None:
-        """Begin a transaction."""
-        # Straight to the driver, because each step of a cursor waits for aiosqlite's thread.
-        dbapi_connection.dbapi_connection.run_async(lambda driver: driver.execute(self.begin))
-
-
-registry.register("sqlite.transactional", __name__, Dialect.__name__)
+registry.register("sqlite.transactional", Dialect.__module__, Dialect.__name__)
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
