@@ -111,7 +111,7 @@ MUTATIONS = [
     ),
     Mutation(
         "transactions take the write lock late",
-        "app/engine.py",
+        "app/sqlite.py",
         '    begin = "BEGIN IMMEDIATE"',
         '    begin = "BEGIN DEFERRED"',
         (f"{CONCURRENCY}::test_three_units_go_to_three_buyers",),
@@ -134,11 +134,19 @@ MUTATIONS = [
         databases=SQLITE,
     ),
     Mutation(
+        "rows that nobody reads keep their table locked",
+        "app/sqlite.py",
+        "        if self._rows_are_left:\n",
+        "        if False:\n",
+        ("tests/test_sqlite.py",),
+        databases=SQLITE,
+    ),
+    Mutation(
         "tables are not copied to alter them",
         "app/engine.py",
         '"render_as_batch": True',
         '"render_as_batch": False',
-        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_migration",),
+        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_formatted_migration",),
         databases=SQLITE,
     ),
     Mutation(
@@ -146,7 +154,7 @@ MUTATIONS = [
         "app/engine.py",
         "PRAGMA foreign_keys = OFF",
         "PRAGMA foreign_keys = ON",
-        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_migration",),
+        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_formatted_migration",),
         databases=SQLITE,
     ),
     Mutation(
@@ -395,7 +403,7 @@ MUTATIONS = [
         "pyproject.toml",
         'options = "format --quiet REVISION_SCRIPT_FILENAME"',
         'options = "version"',
-        (f"{MIGRATIONS}::test_a_new_migration_is_formatted",),
+        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_formatted_migration",),
     ),
     # The tests' own plumbing
     Mutation(
@@ -415,8 +423,8 @@ MUTATIONS = [
     Mutation(
         "the application closes an engine that is not its own",
         "app/main.py",
-        "            stack.push_async_callback(engine.dispose)\n        app.",
-        "        stack.push_async_callback(engine.dispose)\n        app.",
+        "            stack.push_async_callback(engine.dispose)\n            await",
+        "        stack.push_async_callback(engine.dispose)\n        await",
         ("tests/test_main.py::test_an_engine_that_was_given_stays_open",),
     ),
     Mutation(
@@ -424,7 +432,7 @@ MUTATIONS = [
         "tests/conftest.py",
         "    await clear(spare_database)\n",
         "",
-        (MIGRATIONS,),
+        (f"{ISOLATION}::test_every_test_has_an_empty_scratch_database",),
     ),
     Mutation(
         "what was committed stays",
@@ -454,6 +462,14 @@ MUTATIONS = [
         "            async with self._lock:\n                await self._session.commit()\n",
         "",
         (f"{SESSION}::test_the_tests_rollback_undoes_only_its_own_work",),
+    ),
+    Mutation(
+        "what a test does to the application stays",
+        "tests/conftest.py",
+        "    with unchanged(shared_app):\n",
+        "    if shared_app:\n",
+        (f"{ISOLATION}::test_every_test_has_the_application_as_it_was_made",),
+        databases=SQLITE,
     ),
     Mutation(
         "overlapping requests are not noticed",

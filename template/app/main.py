@@ -15,6 +15,8 @@ from app.limits import BodyLimitMiddleware
 from app.logs import RequestLogMiddleware
 from app.settings import Settings
 
+VERSION = version(DISTRIBUTION)
+
 
 @asynccontextmanager
 async def lifespan(app: FastAPI, engine: AsyncEngine | None = None) -> AsyncIterator[None]:
@@ -23,9 +25,9 @@ async def lifespan(app: FastAPI, engine: AsyncEngine | None = None) -> AsyncIter
         if engine is None:
             engine = create_engine(app.state.settings)
             stack.push_async_callback(engine.dispose)
+            await schema.report(engine)
         app.state.engine = engine
         app.state.session_factory = create_session_factory(engine)
-        await schema.report(engine)
         yield
 
 
@@ -35,11 +37,12 @@ def create_app(settings: Settings, engine: AsyncEngine | None = None) -> FastAPI
     Args:
         settings: what can be different from one deployment to the next.
         engine: a database that the caller opens and closes; without one, the
-            application opens that of the settings when it starts.
+            application opens that of the settings when it starts, and reports
+            whether its schema is up to date.
     """
     app = FastAPI(
         title=PROJECT_NAME,
-        version=version(DISTRIBUTION),
+        version=VERSION,
         lifespan=partial(lifespan, engine=engine),
         responses=errors.RESPONSES,
     )

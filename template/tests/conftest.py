@@ -27,7 +27,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.command_line import Cli
 from tests.database_server import clear, database_server, temporary_database
-from tests.isolation import Contents, IsolatedSession, SynchronizedTransport
+from tests.isolation import Contents, IsolatedSession, SynchronizedTransport, unchanged
 
 
 def pytest_collection_finish() -> None:
@@ -170,16 +170,26 @@ async def session(session_factory: SessionFactory) -> AsyncIterator[AsyncSession
         yield session
 
 
+@pytest.fixture(scope="session")
+def shared_app(settings: Settings, engine: AsyncEngine) -> FastAPI:
+    """The application that is `app` in one test after the other.
+
+    FastAPI takes longer to prepare routes, and a server to open a connection,
+    than most tests take.
+    """
+    return create_app(settings, engine)
+
+
 @pytest.fixture
-async def app(
-    settings: Settings, engine: AsyncEngine, session_factory: SessionFactory
-) -> AsyncIterator[FastAPI]:
-    """The application under test, started; its handlers use the test's database."""
-    # On an engine that is open already, because a test would mostly wait for a new connection.
-    app = create_app(settings, engine)
-    async with app.router.lifespan_context(app):
-        app.state.session_factory = session_factory
-        yield app
+async def app(shared_app: FastAPI, session_factory: SessionFactory) -> AsyncIterator[FastAPI]:
+    """The application under test, started; its handlers use the test's database.
+
+    What a test adds to it or overrides is undone afterwards.
+    """
+    with unchanged(shared_app):
+        async with shared_app.router.lifespan_context(shared_app):
+            shared_app.state.session_factory = session_factory
+            yield shared_app
 
 
 @pytest.fixture

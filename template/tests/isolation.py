@@ -1,15 +1,18 @@
 """How tests are kept apart from each other, and their view of the database up to date."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 import httpx2
 from fastapi import FastAPI
-from sqlalchemy import MetaData, Table, event, inspect, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import MetaData, Table, event, exists, inspect, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
+from starlette.datastructures import State
 
 from tests.database_server import empty
 
@@ -87,32 +90,58 @@ async def reload(session: AsyncSession) -> None:
     await session.commit()
 
 
+@contextmanager
+def unchanged(app: FastAPI) -> Iterator[None]:
+    """Undo what is changed about an application meanwhile."""
+    routes, middleware = app.router.routes[:], app.user_middleware[:]
+    handlers, overrides = dict(app.exception_handlers), dict(app.dependency_overrides)
+    state = {name: app.state[name] for name in app.state}
+    try:
+        yield
+    finally:
+        app.router.routes[:], app.user_middleware[:] = routes, middleware
+        app.exception_handlers, app.dependency_overrides = handlers, overrides
+        app.state = State(state)
+        # What is made of these on first use, and then kept.
+        app.middleware_stack = app.openapi_schema = None
+
+
 @dataclass(frozen=True)
 class Contents:
     """All rows of a database but Alembic's own."""
 
     rows: dict[str, list[dict[str, Any]]]
     tables: list[Table] = field(compare=False)
-    """In an order in which the rows can be inserted."""
+    """Those that have rows, in an order in which these can be inserted."""
 
     @classmethod
     async def of(cls, engine: AsyncEngine) -> Self:
         """Read the contents of a database."""
         metadata = MetaData()
-        rows = {}
         async with engine.connect() as connection:
-            await connection.run_sync(metadata.reflect)
-            tables = [table for table in metadata.sorted_tables if table.name != VERSIONS]
-            for table in tables:
-                found = await connection.execute(select(table))
-                rows[table.name] = [dict(row) for row in found.mappings()]
+            rows: dict[str, list[dict[str, Any]]] = {name: [] for name in await _names(connection)}
+            # A look at the rows is much quicker than one at the columns.
+            filled = [
+                name
+                for name in rows
+                if await connection.scalar(select(exists().select_from(table(name))))
+            ]
+            if filled:
+                await connection.run_sync(metadata.reflect, only=filled)
+            tables = [found for found in metadata.sorted_tables if found.name in filled]
+            for found in tables:
+                result = await connection.execute(select(found))
+                rows[found.name] = [dict(row) for row in result.mappings()]
         return cls(rows, tables)
 
     async def restore(self, engine: AsyncEngine) -> None:
         """Give a database these contents, whatever it has now, in tables that were added too."""
         async with engine.begin() as connection:
-            names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-            await empty(connection, [name for name in names if name != VERSIONS])
-            for table in self.tables:
-                if rows := self.rows[table.name]:
-                    await connection.execute(table.insert(), rows)
+            await empty(connection, await _names(connection))
+            for filled in self.tables:
+                await connection.execute(filled.insert(), self.rows[filled.name])
+
+
+async def _names(connection: AsyncConnection) -> list[str]:
+    names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    return [name for name in names if name != VERSIONS]

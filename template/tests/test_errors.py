@@ -6,6 +6,7 @@ from fastapi import Body, FastAPI, HTTPException
 from httpx2 import AsyncClient
 from pydantic import BaseModel
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from app.database import SessionDep
@@ -18,9 +19,9 @@ class Person(BaseModel):
     age: int
 
 
-@pytest.fixture
-def app(settings: Settings) -> FastAPI:
-    app = create_app(settings)
+@pytest.fixture(scope="module")
+def app(settings: Settings, engine: AsyncEngine) -> FastAPI:
+    app = create_app(settings, engine)
 
     @app.post("/people")
     async def add(person: Person) -> Person:
@@ -113,7 +114,7 @@ async def test_a_database_error_shows_its_statement_in_the_log_alone(client: Asy
 async def test_without_a_free_connection_a_request_is_to_be_tried_again(
     settings: Settings,
 ) -> None:
-    limits = {"database_pool_size": 1, "database_pool_timeout": 0.1}
+    limits = {"database_pool_size": 1, "database_pool_timeout": 0.01}
     app = create_app(settings.model_copy(update=limits))
     taken, release = asyncio.Event(), asyncio.Event()
 

@@ -3,14 +3,18 @@
 import asyncio
 
 import pytest
+from fastapi import FastAPI, Response
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from httpx2 import AsyncClient
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.database import get_session
 from app.settings import Settings, load_settings
 from tests.isolation import OverlapError
+from tests.migrating import table_names
 from tests.wiring.factories import add_item
-from tests.wiring.shop import Item
+from tests.wiring.shop import Base, Item
 
 
 @pytest.mark.parametrize("run", [1, 2])
@@ -31,6 +35,37 @@ async def test_every_test_starts_clean(
 
     names = await session.scalars(select(Item.name).order_by(Item.id))
     assert list(names) == ["arranged", "added", "kept", "last", "free"]
+
+
+@pytest.mark.parametrize("run", [1, 2])
+async def test_every_test_has_the_application_as_it_was_made(
+    app: FastAPI, client: AsyncClient, run: int
+) -> None:
+    """Each run would find the changes of the one before it, or fail to make them again."""
+    assert "added" not in app.state
+    assert app.dependency_overrides == {}
+    assert 418 not in app.exception_handlers
+    assert "/added" not in app.openapi()["paths"]
+
+    app.state.added = True
+    app.dependency_overrides[get_session] = lambda: None
+    app.add_exception_handler(418, lambda request, error: Response())
+    app.add_api_route("/added", lambda: None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["elsewhere"])
+
+    assert (await client.get("/items")).status_code == 400
+    assert "/added" in app.openapi()["paths"]
+
+
+@pytest.mark.parametrize("run", [1, 2])
+async def test_every_test_has_an_empty_scratch_database(
+    scratch_engine: AsyncEngine, run: int
+) -> None:
+    """Each run would find the tables of the one before it."""
+    assert await table_names(scratch_engine) == set()
+
+    async with scratch_engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
 
 
 def test_the_services_own_database_is_another(settings: Settings) -> None:
