@@ -1,13 +1,12 @@
 """Those parts of the repository's README that follow from copier.yml and from renders."""
 
 import ast
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from support.dead_weight import requirements
 from support.questions import ROOT, Answer, behavioural_product, read_questions
-from support.rendering import Renders, files_in
+from support.rendering import Renders, files_in, folders_first
 
 README = ROOT / "README.md"
 
@@ -65,7 +64,7 @@ def combination_table(render: Renders) -> str:
     """Return what each behavioural combination comes to, as a Markdown table."""
     combinations = behavioural_product()
     projects = [render(combination.answers) for combination in combinations]
-    dependencies = [_dependencies(project) for project in projects]
+    dependencies = [requirements(project) for project in projects]
     shared = set.intersection(*dependencies)
     rows = []
     for combination, project, needed in zip(combinations, projects, dependencies, strict=True):
@@ -97,11 +96,7 @@ def file_tree(project: Path) -> str:
     """Return the files of a render, each Python file with the first line of its docstring."""
     lines: list[str] = []
     shown: set[Path] = set()
-    paths = sorted(
-        (path.relative_to(project) for path in files_in(project)),
-        # Folders first, as most tools show them.
-        key=lambda path: [(part == path.name, part) for part in path.parts],
-    )
+    paths = sorted((path.relative_to(project) for path in files_in(project)), key=folders_first)
     for path in paths:
         for parent in reversed(path.parents[:-1]):
             if parent not in shown:
@@ -121,13 +116,6 @@ def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def _shown(answer: Answer) -> str:
     return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else answer
-
-
-def _dependencies(project: Path) -> set[str]:
-    """Return the names of the distributions that a project declares, for running and for tests."""
-    pyproject = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-    declared = pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["dev"]
-    return {re.split(r"[^\w.-]", requirement, maxsplit=1)[0] for requirement in declared}
 
 
 def _lines(path: Path) -> int:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from support.questions import ROOT, Answer, Combination, behavioural_product
-from support.rendering import Template, files_in, git, snapshot
+from support.rendering import Template, files_in, folders_first, git, snapshot
 from support.results import Row
 
 PAGE = Path(__file__).with_name("picture.html")
@@ -96,6 +96,7 @@ def describe(
     combinations = [render.combination for render in renders]
     names = {str(combination) for combination in combinations}
     paths = {path for render in renders for path in render.files}
+    in_order = sorted(paths, key=lambda path: folders_first(PurePosixPath(path)))
     return {
         "about": about,
         **_grid(combinations),
@@ -118,7 +119,7 @@ def describe(
             for row in rows.values()
             if row.name not in names
         ],
-        "files": [_file(path, renders) for path in sorted(paths, key=_folders_first)],
+        "files": [_file(path, renders) for path in in_order],
     }
 
 
@@ -192,9 +193,3 @@ def hunks(old: str, new: str) -> list[Hunk]:
 def lines(text: str) -> list[str]:
     """Split a text as the page does: only where a line feed is, which stays."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
-
-
-def _folders_first(path: str) -> list[tuple[bool, str]]:
-    """Sort as people read a tree."""
-    *folders, name = PurePosixPath(path).parts
-    return [*((False, folder) for folder in folders), (True, name)]

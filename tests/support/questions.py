@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations as pairs_of
 from itertools import product
 from pathlib import Path
@@ -50,6 +51,7 @@ class Question:
         return [True, False] if self.details.get("type") == "bool" else []
 
 
+@cache
 def read_questions(copier_yml: Path = ROOT / "copier.yml") -> dict[str, Question]:
     """Return the questions in the order in which they are asked."""
     settings = yaml.safe_load(copier_yml.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import copier
 import plumbum
@@ -25,6 +25,12 @@ COMMITTER = {
         ("DATE", "2000-01-01T00:00:00Z"),
     )
 }
+
+
+def folders_first(path: PurePath) -> list[tuple[bool, str]]:
+    """Return what to sort relative paths by, so that they are in the order of a tree."""
+    *folders, name = path.parts
+    return [*((False, folder) for folder in folders), (True, name)]
 
 
 def git(directory: Path, *arguments: str) -> str:
