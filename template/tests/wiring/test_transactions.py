@@ -127,7 +127,7 @@ async def test_a_cancelled_request_leaves_nothing_behind(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(0.1):
             await client.post("/items/then-wait", json={"name": "lamp"})
 
     assert pool_is_full(engine)
@@ -141,7 +141,7 @@ async def test_a_request_cancelled_while_it_waits_for_another_leaves_nothing_beh
     async with session_factory() as other:
         await add_item(other, name="lamp")
         request = asyncio.create_task(client.post("/items", json={"name": "lamp"}))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
         assert not request.done()
         request.cancel()
         await other.rollback()

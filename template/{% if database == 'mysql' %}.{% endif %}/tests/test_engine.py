@@ -61,7 +61,7 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
         lock = await first.run_sync(migrating)
         await first.run_sync(lambda _: lock.__enter__())
         waiting = asyncio.create_task(second.run_sync(migrate))
-        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
         assert not done
 
         await first.run_sync(lambda _: lock.__exit__(None, None, None))

@@ -18,7 +18,7 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
         with migrating(first.sync_connection), migrating(second.sync_connection):
             await first.execute(select(1))
             waiting = asyncio.create_task(second.execute(select(1)))
-            done, _ = await asyncio.wait([waiting], timeout=0.05)
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
             assert not done
 
             await first.rollback()

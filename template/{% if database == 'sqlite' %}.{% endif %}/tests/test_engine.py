@@ -10,7 +10,7 @@ from tests.running import running
 
 
 async def test_a_reader_does_not_hold_up_a_writer(scratch_database: URL) -> None:
-    settings = Settings(_env_file=None, database_url=scratch_database, database_busy_timeout=0.05)
+    settings = Settings(_env_file=None, database_url=scratch_database, database_busy_timeout=0.1)
     engine = create_engine(settings)
 
     async with reading(engine).connect() as reader, engine.connect() as writer:
@@ -40,7 +40,7 @@ async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: U
 async def test_a_request_that_waits_too_long_for_a_writer_is_to_be_tried_again(
     migrated_database: URL,
 ) -> None:
-    settings = Settings(_env_file=None, database_url=migrated_database, database_busy_timeout=0.05)
+    settings = Settings(_env_file=None, database_url=migrated_database, database_busy_timeout=0.1)
     engine = create_engine(settings)
     app = create_app(settings)
 
