@@ -22,13 +22,13 @@ from support.dead_weight import (
     vulture,
 )
 from support.projects import Project
-from support.questions import Combination, behavioural_product
+from support.questions import Combination, behavioural_product, first_of
 from support.rendering import files_in
 from support.results import Record
 
 COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
 
-SQLITE = next(c for c in behavioural_product() if c.database == "sqlite" and c.behaviour["example"])
+SQLITE = first_of("sqlite")
 
 LEAST_COVERAGE = 95.0
 """Percent of the lines and branches of app/."""

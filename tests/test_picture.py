@@ -14,7 +14,7 @@ import pytest
 from support import picture, programs, results
 from support.picture import Render
 from support.programs import Finished
-from support.questions import ROOT, Answer, Combination, behavioural_product
+from support.questions import ROOT, Answer, Combination, behavioural_product, first_of
 from support.rendering import Template, version_tag
 from support.results import Row
 
@@ -349,10 +349,7 @@ def test_the_page_is_for_everybody() -> None:
 
 def test_real_renders_are_compared(template: Template, tmp_path: Path) -> None:
     """Two databases differ where the wiring does, and not in where they were rendered."""
-    chosen = [
-        next(answers for answers in behavioural_product() if answers.database == database)
-        for database in ("sqlite", "postgresql")
-    ]
+    chosen = [first_of(database) for database in ("sqlite", "postgresql")]
     renders = [picture.render(template, answers, tmp_path / str(answers)) for answers in chosen]
     files = {file["path"]: file for file in described(*renders)["files"]}
     assert files["app/main.py"]["of"] == [0, 0]
