@@ -1,8 +1,8 @@
 """What a test costs with the generated fixtures, and with all tables created and dropped for it.
 
 The limit is for the fixture that isolates: a test that needs only a session pays for nothing else.
-A test with a client also pays for an application of its own and for the request, either way; it is
-measured for information. The time of a test is that of its set-up, call and tear-down, as pytest
+A test with a client also pays for the start of the application and for the request, either way; it
+is measured for information. The time of a test is that of its set-up, call and tear-down, as pytest
 reports them: starting the run and the database server is not part of it. The server is as durable
 as it is when it is installed, on both sides.
 """
