@@ -119,11 +119,14 @@ async def add_then_break(data: ItemIn, session: SessionDep) -> None:
     raise ZeroDivisionError
 
 
-@router.post("/then-wait")
-async def add_then_wait(data: ItemIn, session: SessionDep) -> None:
+@router.post("/then-be-cancelled")
+async def add_then_be_cancelled(data: ItemIn, session: SessionDep) -> None:
     session.add(Item(**data.model_dump()))
     await session.flush()
-    await asyncio.Event().wait()
+    request = asyncio.current_task()
+    assert request
+    request.cancel()
+    await asyncio.sleep(0)
 
 
 @router.post("/then-answer-badly", status_code=201, response_model=ShortItem)

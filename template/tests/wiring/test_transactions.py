@@ -56,9 +56,9 @@ async def test_a_commit_that_fails_is_a_conflict(
 ) -> None:
     await add_item(session, name="lamp")
 
-    responses = [await client.post("/items", json={"name": "lamp"}) for _ in range(20)]
+    response = await client.post("/items", json={"name": "lamp"})
 
-    assert {response.status_code for response in responses} == {409}
+    assert response.status_code == 409
     assert pool_is_full(engine)
     assert await count(session) == 1
 
@@ -126,9 +126,10 @@ async def test_a_response_that_fails_validation_leaves_nothing_behind(
 async def test_a_cancelled_request_leaves_nothing_behind(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await client.post("/items/then-wait", json={"name": "lamp"})
+    request = asyncio.create_task(client.post("/items/then-be-cancelled", json={"name": "lamp"}))
+
+    with pytest.raises(asyncio.CancelledError):
+        await request
 
     assert pool_is_full(engine)
     assert await count(session) == 0

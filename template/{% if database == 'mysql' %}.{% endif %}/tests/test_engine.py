@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.engine import migrating
 
+WAITING = text("SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock'")
+
 names = Table(
     "engine_names", MetaData(), Column("id", Integer, primary_key=True), Column("name", String(5))
 )
@@ -61,8 +63,9 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
         lock = await first.run_sync(migrating)
         await first.run_sync(lambda _: lock.__enter__())
         waiting = asyncio.create_task(second.run_sync(migrate))
-        done, _ = await asyncio.wait([waiting], timeout=0.2)
-        assert not done
+        async with asyncio.timeout(5):
+            while not await first.scalar(WAITING):
+                await asyncio.sleep(0.01)
 
         await first.run_sync(lambda _: lock.__exit__(None, None, None))
         await asyncio.wait_for(waiting, timeout=5)

@@ -34,8 +34,8 @@ async def test_a_deferred_violation_is_a_conflict(
 ) -> None:
     app.include_router(router)
 
-    responses = [await client.post("/reviews/12345") for _ in range(20)]
+    response = await client.post("/reviews/12345")
 
-    assert {response.status_code for response in responses} == {409}
+    assert response.status_code == 409
     assert pool_is_full(engine)
     assert await session.scalar(select(func.count()).select_from(Review)) == 0
