@@ -8,6 +8,7 @@ with `@pytest.mark.committed` have connections of their own and really commit.
 import gc
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -28,6 +29,11 @@ from app.settings import Settings
 from tests.command_line import Cli
 from tests.database_server import clear, database_server, temporary_database
 from tests.isolation import Contents, IsolatedSession, SynchronizedTransport, unchanged
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM, which editors and CI stop a run with, end it as Ctrl-C does: with the server."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

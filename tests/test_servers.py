@@ -1,0 +1,84 @@
+"""The database servers that the tests of services start."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from support import programs
+from support.databases import serve
+from support.projects import Project
+from support.questions import Combination, first_of, first_of_each_database
+
+MYSQL = first_of("mysql")
+
+
+@pytest.mark.parametrize("combination", [MYSQL], ids=str)
+def test_a_server_leaves_the_temporary_tables_of_another_alone(
+    combination: Combination, kept_projects: Callable[[Combination], Project]
+) -> None:
+    """When it starts, MariaDB deletes those that it finds, as if a crash had left them behind."""
+    # A short path, because there is a socket below it.
+    with TemporaryDirectory() as folder:
+        table = Path(folder, "#sql-temptable-1-1-1.MAI")
+        table.touch()
+        with serve(kept_projects(combination).with_settings(TMPDIR=folder)):
+            pass
+        assert table.exists()
+
+
+STOPPED = """\
+import time
+from pathlib import Path
+
+from app.settings import Settings
+
+
+def test_that_is_stopped(settings: Settings) -> None:
+    url = settings.database_url
+    place = url.query.get("host") or url.query.get("unix_socket") or url.database
+    Path("place").write_text(str(place))
+    time.sleep(60)
+"""
+"""A test that says where its database server has its files, and takes its time."""
+
+
+@pytest.mark.needs_server
+@pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+def test_a_run_that_is_stopped_leaves_no_server(
+    combination: Combination, make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """Editors and CI stop a run with SIGTERM, which by itself ends Python without any clean-up."""
+    project = make_project(tmp_path / "service", combination)
+    (project.path / "tests" / "test_stopped.py").write_text(STOPPED, encoding="utf-8")
+    project.run("uv", "sync")
+    process = subprocess.Popen(
+        [programs.uv(), "run", "pytest", "tests/test_stopped.py"],
+        cwd=project.path,
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        written = project.path / "place"
+        deadline = time.monotonic() + 60
+        while not (written.is_file() and written.read_text(encoding="utf-8")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        place = Path(written.read_text(encoding="utf-8"))
+        assert place.exists()
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(30) == pytest.ExitCode.INTERRUPTED
+        assert not place.exists()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
