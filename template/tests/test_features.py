@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,6 @@ def feature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that the application finds among its features."""
     folder = tmp_path / "visitors"
     folder.mkdir()
-    (folder / "__init__.py").touch()
     monkeypatch.setattr(app, "__path__", [*app.__path__, str(tmp_path)])
     yield folder
     for name in [name for name in sys.modules if name.startswith("app.visitors")]:
@@ -44,17 +43,22 @@ async def test_a_folder_is_a_feature(feature: Path, settings: Settings) -> None:
     (feature / "commands.py").write_text(COMMANDS)
     (feature / "models.py").touch()
 
-    features.import_models()
-
-    assert "app.visitors.models" in sys.modules
-    assert "visitors" in features.commands()
     async with running(create_app(settings)) as client:
         assert (await client.get("/visitors")).json() == 42
+    assert "visitors" in features.commands()
+
+
+@pytest.mark.parametrize("collect", [features.import_models, features.routers, features.commands])
+def test_the_models_of_all_features_are_there(feature: Path, collect: Callable[[], object]) -> None:
+    """A table may refer to one of a feature that has nothing but tables."""
+    (feature / "models.py").touch()
+
+    collect()
+
+    assert "app.visitors.models" in sys.modules
 
 
 async def test_a_feature_needs_none_of_its_files(feature: Path, settings: Settings) -> None:
-    features.import_models()
-
     assert "visitors" not in features.commands()
     async with running(create_app(settings)) as client:
         assert (await client.get("/visitors")).status_code == 404
