@@ -75,6 +75,22 @@ def test_the_first_day(kept_projects: KeptProjects, tmp_path: Path) -> None:
         service.terminate()
 
 
+def test_git_ignores_what_running_leaves(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """An update asks for a clean work tree, and a database does not belong into git."""
+    project = make_project(tmp_path / "service", SQLITE)
+    project.run("uv", "sync")
+    project.git("init", "--quiet")
+    project.git("add", "--all")  # tracked is what is in the index
+    project.uv_run(project.slug, "db", "upgrade")
+    project.uv_run("ruff", "check")
+    with running(project) as service:
+        assert service.get("/songs").status == 200
+        assert project.git("ls-files", "--others", "--exclude-standard") == ""
+        service.terminate()
+
+
 def test_a_request_can_be_followed_through_the_log(
     kept_projects: KeptProjects, tmp_path: Path
 ) -> None:
