@@ -27,6 +27,7 @@ REFUSALS = [
     ("project_slug", "a\n", "Use lower-case letters"),
     ("project_slug", "x" * 300, "at most 50 characters"),
     ("project_slug", "fastapi", "Choose another slug"),
+    ("project_slug", "click", "Choose another slug"),
     ("description", "  ", "Say what it does"),
     ("description", "two\nlines", "on one line"),
     ("description", "x" * 1000, "at most 300 characters"),

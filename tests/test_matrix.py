@@ -1,16 +1,19 @@
 """Every combination, taken through all that its owner would do on the first day."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support import interpreters
 from support.checks import run_static_checks, run_tests_and_migrate
 from support.interpreters import TESTED_ON, parse
 from support.projects import Project
 from support.questions import (
+    ROOT,
     Combination,
     behavioural_product,
     file_product,
@@ -41,6 +44,18 @@ ONE_PER_DATABASE = with_file_options(
 MakeProject = Callable[..., Project]
 
 
+def packages(project: Project) -> set[str]:
+    """Return the names in the lock file: what the project depends on may not have its own name."""
+    lock = (project.path / "uv.lock").read_text(encoding="utf-8")
+    return set(re.findall(r'^name = "(.+)"$', lock, re.MULTILINE))
+
+
+def slugs_refused() -> set[str]:
+    """Return the names that the validator of the slug lists."""
+    questions = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    return set(re.findall("'([a-z0-9-]+)'", questions["project_slug"]["validator"]))
+
+
 @pytest.mark.parametrize("combination", MATRIX, ids=str)
 def test_combination(
     combination: Combination, make_project: MakeProject, tmp_path: Path, record: Record
@@ -53,6 +68,7 @@ def test_combination(
         project.git("add", "--all")
     with record.stage("dependencies"):
         project.run("uv", "sync")
+        assert packages(project) - {project.slug} <= slugs_refused()
     run_static_checks(project, record)
     run_tests_and_migrate(project, record)
     with record.stage("born formatted"):
