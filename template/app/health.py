@@ -29,12 +29,13 @@ async def live() -> Health:
 
 @router.get("/ready")
 async def ready(request: Request) -> Health:
-    """Say whether the database answers and has the schema that this version needs."""
+    """Say whether the database answers and has the schema that this version needs, or a newer one."""
     try:
         async with asyncio.timeout(READY_TIMEOUT):
             state = await schema.state(request.app.state.engine)
     except (SQLAlchemyError, TimeoutError) as error:
-        raise HTTPException(503, "The database does not answer.", RETRY_AFTER) from error
+        detail = "The database is not available at the moment."
+        raise HTTPException(503, detail, RETRY_AFTER) from error
     if state.pending:
-        raise HTTPException(503, state.message, RETRY_AFTER)
+        raise HTTPException(503, schema.PENDING, RETRY_AFTER)
     return Health()

@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app import DISTRIBUTION
 from app.engine import reading
 
+PENDING = f"The database schema is not the one this version needs: run `uv run {DISTRIBUTION} db upgrade`."
+
 logger = structlog.get_logger(__name__)
 
 
@@ -42,16 +44,18 @@ class State:
 
     current: frozenset[str]
     needed: frozenset[str]
+    known: frozenset[str]
+    """All that this version has migrations for."""
+
+    @property
+    def newer(self) -> bool:
+        """Whether a newer version has migrated the database, as while it takes this one's place."""
+        return not self.current <= self.known
 
     @property
     def pending(self) -> bool:
-        """Whether the two differ."""
-        return self.current != self.needed
-
-    @property
-    def message(self) -> str:
-        """One sentence for people, if the two differ."""
-        return f"The database schema is not the one this version needs: run `uv run {DISTRIBUTION} db upgrade`."
+        """Whether there are migrations to be run."""
+        return self.current != self.needed and not self.newer
 
 
 async def state(engine: AsyncEngine) -> State:
@@ -62,18 +66,20 @@ async def state(engine: AsyncEngine) -> State:
     """
     async with reading(engine).connect() as connection:
         current = await connection.run_sync(_current_revisions)
-    return State(current, _needed_revisions())
+    return State(current, _needed_revisions(), _known_revisions())
 
 
 async def report(engine: AsyncEngine) -> None:
     """Log a warning unless the database can be reached and its schema is up to date."""
     try:
-        current = await state(engine)
+        found = await state(engine)
     except SQLAlchemyError as error:
         logger.warning("The database cannot be reached.", reason=type(error).__name__)
         return
-    if current.pending:
-        logger.warning(current.message)
+    if found.pending:
+        logger.warning(PENDING)
+    elif found.newer:
+        logger.warning("The database schema is that of a newer version.")
 
 
 def _current_revisions(connection: Connection) -> frozenset[str]:
@@ -85,3 +91,9 @@ def _current_revisions(connection: Connection) -> frozenset[str]:
 @cache
 def _needed_revisions() -> frozenset[str]:
     return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
+
+
+@cache
+def _known_revisions() -> frozenset[str]:
+    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    return frozenset(script.revision for script in scripts)

@@ -51,6 +51,20 @@ async def test_a_database_that_was_never_migrated_is_not_ready(
     assert "db upgrade" in response.json()["detail"]
 
 
+async def test_a_newer_schema_is_that_of_the_next_version(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever migrates before the new version is there does not put the old one out of service."""
+    monkeypatch.setattr(schema, "_current_revisions", lambda _: frozenset({"later"}))
+
+    with capture_logs() as logs:
+        async with running(create_app(settings)) as client:
+            response = await client.get("/health/ready")
+
+    assert response.status_code == 200
+    assert "newer version" in logs[0]["event"]
+
+
 async def test_ready_follows_the_database(migrated_database: URL) -> None:
     async with detour(migrated_database) as way:
         await way.interrupt()
