@@ -1,5 +1,6 @@
 """The command line of the service: `uv run <name> --help`."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -23,7 +24,9 @@ for name, commands in features.commands().items():
 @cli.callback()
 def configure() -> None:
     """Operate the service."""
-    configure_logging(load_settings())
+    # Help is for those, too, who have no settings yet.
+    if "--help" not in sys.argv:
+        configure_logging(load_settings())
 
 
 @db.command()
@@ -86,5 +89,5 @@ def main() -> None:
             raise SystemExit(
                 f"Error: The database cannot be reached ({reason}): {advice}."
             ) from None
-        advice = "check DATABASE_URL, and that `db upgrade` was run"
+        advice = "check DATABASE_URL, and that its migrations are right and were run"
         raise SystemExit(f"Error: The database refused ({reason}): {advice}.") from None

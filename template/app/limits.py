@@ -21,17 +21,14 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
 
-        announced = dict(scope["headers"]).get(b"content-length", b"")
-        size = int(announced) if announced.isdigit() else 0
         received = 0
 
         async def limited_receive() -> Message:
             nonlocal received
-            if size <= self.max_body_size:
-                message = await receive()
-                received += len(message.get("body", b""))
-                if received <= self.max_body_size:
-                    return message
-            raise HTTPException(413, f"The body is longer than {self.max_body_size} bytes.")
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_body_size:
+                raise HTTPException(413, f"The body is longer than {self.max_body_size} bytes.")
+            return message
 
         await self.app(scope, limited_receive, send)

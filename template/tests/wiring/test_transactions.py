@@ -8,11 +8,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import ResponseValidationError
 from httpx2 import AsyncClient
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.database import SessionFactory
+from app.database import SessionDep, SessionFactory
 from tests.wiring.factories import add_item
 from tests.wiring.shop import Item
 
@@ -120,6 +121,39 @@ async def test_a_response_that_fails_validation_leaves_nothing_behind(
         await client.post("/items/then-answer-badly", json={"name": "too long a name"})
 
     assert await count(session) == 0
+
+
+async def test_a_session_is_closed_when_its_request_has_committed(
+    app: FastAPI, client: AsyncClient
+) -> None:
+    """What is added to it later would be lost."""
+    kept: list[AsyncSession] = []
+
+    @app.get("/keep")
+    async def keep(session: SessionDep) -> None:
+        kept.append(session)
+
+    await client.get("/keep")
+
+    with pytest.raises(InvalidRequestError, match="closed"):
+        await kept[0].execute(select(Item))
+
+
+async def test_a_row_that_was_removed_meanwhile_is_a_conflict(
+    app: FastAPI, client: AsyncClient, session: AsyncSession
+) -> None:
+    item = await add_item(session)
+
+    @app.post("/late/{item_id}")
+    async def late(item_id: int, session: SessionDep) -> None:
+        late = await session.get_one(Item, item_id)
+        await session.execute(delete(Item), execution_options={"synchronize_session": False})
+        late.stock = 5
+
+    response = await client.post(f"/late/{item.id}")
+
+    assert response.status_code == 409
+    assert item.stock == 0
 
 
 @pytest.mark.committed
