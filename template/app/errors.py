@@ -8,12 +8,13 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import exc
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from app.engine import is_unavailable
+from app.engine import error_code, is_unavailable
 from app.logs import REQUEST_ID_HEADER
 
 MEDIA_TYPE = "application/problem+json"
@@ -24,8 +25,6 @@ logger = structlog.get_logger(__name__)
 
 class Problem(BaseModel):
     """The body of an error response (RFC 9457)."""
-
-    model_config = ConfigDict(title="Problem")
 
     type: str = Field(default="about:blank", description="The kind of problem, as a URI.")
     title: str = Field(description="The HTTP status in words.")
@@ -53,6 +52,7 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(DBAPIError)(_database_error)
+    app.exception_handler(StaleDataError)(_overtaken)
     app.exception_handler(exc.TimeoutError)(_pool_exhausted)
     app.exception_handler(Exception)(_unexpected_error)
 
@@ -73,18 +73,22 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
         logger.warning("database unavailable", error=type(error.orig).__name__)
         return _unavailable(request)
     conflict = isinstance(error, IntegrityError)
-    # The messages of all others may quote the values that were sent.
-    harmless = isinstance(error, OperationalError | ProgrammingError)
     log = logger.info if conflict else logger.error
     log(
         "database error",
         error=type(error).__name__,
+        code=error_code(error),
         statement=error.statement,
-        exc_info=error if harmless else None,
     )
+    # What the driver says may quote the values that were sent.
+    logger.debug("database error in full", exc_info=error)
     if conflict:
         return _problem(request, 409, "The request conflicts with what is stored.")
     return _problem(request, 500, "The request could not be processed.")
+
+
+async def _overtaken(request: Request, error: StaleDataError) -> JSONResponse:
+    return _problem(request, 409, "What the request is about was changed or removed meanwhile.")
 
 
 async def _pool_exhausted(request: Request, error: exc.TimeoutError) -> JSONResponse:

@@ -1,6 +1,5 @@
 """The service's configuration: environment variables, and `.env` for development."""
 
-import logging
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
@@ -27,11 +26,6 @@ class Settings(DatabaseSettings):
     @classmethod
     def _accept_lower_case(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
-
-    @property
-    def log_level_number(self) -> int:
-        """The level as the logging module counts it."""
-        return logging.getLevelNamesMapping()[self.log_level]
 
 
 def load_settings() -> Settings:

@@ -57,7 +57,8 @@ def server() -> Iterator[URL]:
         try:
             yield Settings.model_validate({"database_url": url}).database_url
         except ValidationError as error:
-            pytest.exit(f"TEST_DATABASE_URL: {error.errors()[0]['msg']}.", returncode=1)
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            pytest.exit(f"TEST_DATABASE_URL is wrong: {reason}.", returncode=1)
     else:
         with database_server() as address:
             yield address
@@ -116,6 +117,8 @@ async def own_database(server: URL) -> AsyncIterator[None]:
         engine = create_engine(settings)
         before = await Contents.of(engine)
         with pytest.MonkeyPatch.context() as patch:
+            for name in Settings.model_fields:
+                patch.delenv(name.upper(), raising=False)
             patch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
             yield
         assert await Contents.of(engine) == before, "A test touched the service's own database."

@@ -73,7 +73,7 @@ async def test_a_change_of_a_model_becomes_a_formatted_migration(
         await run(scratch_engine, command.check, config=migrations)
 
     define_tables(Column("name", String(20), unique=True), Column("colour", String(20)))
-    await migrate("add wiring cars")
+    await migrate('add wiring cars, """odd\\names"""')
     cars, wheels = (Base.metadata.tables[name] for name in ("wiring_cars", "wiring_wheels"))
     async with scratch_engine.begin() as connection:
         await connection.execute(cars.insert(), {"id": 1, "name": "beetle", "colour": "red"})
@@ -91,7 +91,7 @@ async def test_a_change_of_a_model_becomes_a_formatted_migration(
         assert await connection.scalar(select(func.count()).select_from(wheels)) == 4
 
     folder = Path(migrations.get_main_option("script_location") or "", "versions")
-    added, changed = sorted(folder.glob("*_wiring_cars.py"))
+    added, changed = sorted(folder.glob("*_wiring_cars*.py"))
     for arguments in (["format", "--check"], ["check", "--select=I"]):
         command_line = [sys.executable, "-m", "ruff", *arguments, str(added), str(changed)]
         subprocess.run(command_line, check=True)

@@ -22,12 +22,15 @@ CONNECTION_LIFETIME = 3600
 MIGRATION_OPTIONS: dict[str, Any] = {"transaction_per_migration": True}
 """Each DDL statement commits, so each revision is recorded as soon as it is done."""
 
-MIGRATION_LOCK = "migrations"
+MIGRATION_LOCK = func.left(func.concat("migrations of ", func.database()), 64)
+"""Locks are the server's, and their names not longer; a database has its own."""
+
 MIGRATION_LOCK_TIMEOUT = 600
 """Seconds."""
 
-UNAVAILABLE = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013})
-"""Too many connections, shutdown, killed, and out of reach in various ways:
+UNAVAILABLE = frozenset({1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013})
+"""Too many connections, shutdown, a lock that was waited for too long, deadlock, killed, and
+out of reach in various ways:
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 MALFORMED = (ArgumentError, ValueError)
@@ -43,6 +46,8 @@ def _parse_url(value: object) -> object:
         raise ValueError(f"it must look like {DRIVER}://user:password@host:3306/name") from None
     if url.drivername != DRIVER:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
+    if not url.database:
+        raise ValueError(f"it must name a database: {DRIVER}://user:password@host:3306/name")
     return url
 
 
@@ -92,10 +97,14 @@ def reading(engine: AsyncEngine) -> AsyncEngine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
+def error_code(error: DBAPIError) -> int | None:
+    """Return the number that the server's manual lists the error under."""
+    return error.orig.args[0] if error.orig and error.orig.args else None
+
+
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the error is that of a server which is out of reach, and may come back."""
-    code = error.orig.args[0] if error.orig and error.orig.args else None
-    return error.connection_invalidated or code in UNAVAILABLE
+    """Whether the same may work later: the server is out of reach, or others were in the way."""
+    return error.connection_invalidated or error_code(error) in UNAVAILABLE
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -18,17 +19,22 @@ CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
 MIGRATION_OPTIONS: dict[str, Any] = {"transaction_per_migration": False}
-"""Of several pending migrations all are done or none is."""
+"""Of several pending migrations all are done or none is, up to an `autocommit_block`."""
 
 MIGRATION_LOCK = 4_707_110_471_067
 """Any number will do, as long as nothing else locks it."""
 
-UNAVAILABLE = ("08", "57P01", "57P02", "57P03", "53300")
-"""Connection errors, shutdown, crash, start-up, too many connections:
+UNAVAILABLE = ("08", "57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03")
+"""Connection errors, shutdown, crash, start-up, too many connections, and what is to be
+tried again: serialization failures, deadlocks, locks that were waited for too long:
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 MALFORMED = (ArgumentError, ValueError)
 """What SQLAlchemy raises for a URL that is none."""
+
+
+URL_OPTIONS = {*signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
+"""What asyncpg and SQLAlchemy take from a URL's query."""
 
 
 def _parse_url(value: object) -> object:
@@ -40,6 +46,9 @@ def _parse_url(value: object) -> object:
         raise ValueError(f"it must look like {DRIVER}://user:password@host:5432/name") from None
     if url.drivername != DRIVER:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
+    if unknown := set(url.query) - URL_OPTIONS:
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"asyncpg has no option {names}; libpq's sslmode is its ssl")
     return url
 
 
@@ -55,7 +64,7 @@ class DatabaseSettings(BaseSettings, arbitrary_types_allowed=True):
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """Make an engine that fails fast while the server is away."""
+    """Make an engine whose connections are made in CONNECT_TIMEOUT, or not at all."""
     if settings.database_pgbouncer:
         # In transaction pooling, a statement may run on another server connection
         # than the one that prepared it:
@@ -96,15 +105,22 @@ def reading(engine: AsyncEngine) -> AsyncEngine:
     return engine.execution_options(postgresql_readonly=True)
 
 
+def error_code(error: DBAPIError) -> str | None:
+    """Return the SQLSTATE that PostgreSQL's manual lists the error under."""
+    return getattr(error.orig, "sqlstate", None)
+
+
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the error is that of a server which is out of reach, and may come back."""
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or sqlstate.startswith(UNAVAILABLE)
+    """Whether the same may work later: the server is out of reach, or others were in the way."""
+    return error.connection_invalidated or (error_code(error) or "").startswith(UNAVAILABLE)
 
 
 @contextmanager
 def migrating(connection: Connection) -> Iterator[None]:
-    """Let one process migrate at a time, however many start at once."""
+    """Let one process migrate at a time, however many start at once.
+
+    An `autocommit_block` ends the transaction, and with it the wait of the others.
+    """
     event.listen(connection, "begin", _lock_migrations)
     try:
         yield

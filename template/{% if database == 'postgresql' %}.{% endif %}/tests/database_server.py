@@ -63,6 +63,8 @@ async def clear(url: URL) -> None:
 async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
     """Delete all rows of `tables`, in whichever order they refer to each other."""
     if names := ", ".join(f'"{table}"' for table in tables):
+        # A connection that was not given back may hold a lock for ever.
+        await connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         await connection.exec_driver_sql(f"TRUNCATE {names}")
 
 

@@ -45,6 +45,8 @@ def _parse_url(value: object) -> object:
         raise ValueError(f"it must look like {DRIVER}:///path/to/file.db") from None
     if url.drivername != DRIVER:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
+    if url.database in (None, "", ":memory:"):
+        raise ValueError(f"it must name a file: {DRIVER}:///path/to/file.db")
     return url
 
 
@@ -104,6 +106,11 @@ def reading(engine: AsyncEngine) -> AsyncEngine:
     reader = engine.execution_options()
     reader.sync_engine.dialect = dialect
     return reader
+
+
+def error_code(error: DBAPIError) -> str | None:
+    """Return the name that SQLite's manual lists the error under."""
+    return getattr(error.orig, "sqlite_errorname", None)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

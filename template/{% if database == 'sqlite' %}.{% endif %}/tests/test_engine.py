@@ -1,12 +1,18 @@
 import pytest
 from alembic.util import CommandError
+from pydantic import ValidationError
 from sqlalchemy import URL, Connection, text
 
 from app.database import SessionDep
-from app.engine import create_engine, migrating, reading
+from app.engine import DRIVER, create_engine, migrating, reading
 from app.main import create_app
 from app.settings import Settings
 from tests.running import running
+
+
+def test_a_url_without_a_file_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must name a file"):
+        Settings.model_validate({"database_url": f"{DRIVER}:///:memory:"})
 
 
 async def test_a_reader_does_not_hold_up_a_writer(scratch_database: URL) -> None:

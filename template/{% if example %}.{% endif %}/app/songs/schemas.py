@@ -14,6 +14,12 @@ Text = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$"),
 ]
 
+Pattern = Annotated[
+    str,
+    # Databases disagree about what a backslash means.
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00\\]*$"),
+]
+
 
 class SongCreate(BaseModel):
     """A song to be stored."""
@@ -65,7 +71,7 @@ class SongPage(BaseModel):
 class SongQuery(BaseModel):
     """Which songs to list, in which order.
 
-    `ilike` ignores case; in its pattern `%` stands for any text and `_` for any character.
+    `ilike` ignores the case of the letters that the database knows; in its pattern `%` stands for any text and `_` for any character.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -76,9 +82,9 @@ class SongQuery(BaseModel):
         "id", "-id", "title", "-title", "artist", "-artist", "released_on", "-released_on"
     ] = Field(default="id", description="A minus sign turns the order round.")
     title: Text | None = None
-    title__ilike: Text | None = None
+    title__ilike: Pattern | None = None
     artist: Text | None = None
-    artist__ilike: Text | None = None
+    artist__ilike: Pattern | None = None
     released_on: date | None = None
     released_on__gte: date | None = None
     released_on__lt: date | None = None

@@ -129,6 +129,7 @@ async def test_the_list_comes_in_pages(client: AsyncClient, session: AsyncSessio
         {"order_by": "metadata"},
         {"genre": "pop"},
         {"artist__ilike": "\0"},
+        {"artist__ilike": "%\\"},
     ],
 )
 async def test_a_list_that_is_not_valid(client: AsyncClient, params: dict[str, Any]) -> None:
