@@ -34,7 +34,7 @@ HARMLESS = [
     *('The "best" app', "'\"", '"\'"', "ends with \\", "{{ 7*7 }}", "{% raw %}", "{#", "#}"),
     *("${HOME}", "$(id)", "`id`", "{", "}", "[a]", "<b>", "]]>", "a | b", "  padded  "),
     *("é", "e\u0301", "\u202egnp", "\u200b", "\ufeff", "\U0001f469\u200d\U0001f467", "日本", "ß"),
-    *("\xa0x", "\U0010ffff", "\ufffe"),
+    *("\xa0x", "\U0010ffff", "\ufffe", "x" * 90, "日" * 45),
 ]
 """Quotes, escapes, markup of every language in the template, and characters that nobody sees."""
 
