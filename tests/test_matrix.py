@@ -6,18 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from support import interpreters
 from support.checks import run_static_checks, run_tests_and_migrate
 from support.interpreters import TESTED_ON, parse
 from support.projects import Project
 from support.questions import (
-    ROOT,
     Combination,
     behavioural_product,
     file_product,
     first_of_each_database,
+    read_questions,
     with_file_options,
 )
 from support.results import Record
@@ -52,8 +51,8 @@ def packages(project: Project) -> set[str]:
 
 def slugs_refused() -> set[str]:
     """Return the names that the validator of the slug lists."""
-    questions = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-    return set(re.findall("'([a-z0-9-]+)'", questions["project_slug"]["validator"]))
+    validator = read_questions()["project_slug"].details["validator"]
+    return set(re.findall("'([a-z0-9-]+)'", validator))
 
 
 @pytest.mark.parametrize("combination", MATRIX, ids=str)

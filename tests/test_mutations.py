@@ -303,6 +303,22 @@ MUTATIONS = [
         databases=SQLITE,
     ),
     Mutation(
+        "the loser of a deadlock is not to try again",
+        "app/engine.py",
+        '"40001", "40P01", ',
+        "",
+        ("tests/test_deadlock.py",),
+        databases=("postgresql",),
+    ),
+    Mutation(
+        "the loser of a deadlock is not to try again",
+        "app/engine.py",
+        "1205, 1213, ",
+        "",
+        ("tests/test_deadlock.py",),
+        databases=("mysql",),
+    ),
+    Mutation(
         "a row that is gone is an unexpected error",
         "app/errors.py",
         "    app.exception_handler(StaleDataError)(_overtaken)\n",

@@ -19,6 +19,7 @@ from app.logs import REQUEST_ID_HEADER
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
+DATABASE_UNAVAILABLE = "The database is not available at the moment."
 
 logger = structlog.get_logger(__name__)
 
@@ -105,9 +106,7 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _unavailable(request: Request) -> JSONResponse:
-    return _problem(
-        request, 503, "The database is not available at the moment.", headers=RETRY_AFTER
-    )
+    return _problem(request, 503, DATABASE_UNAVAILABLE, headers=RETRY_AFTER)
 
 
 def _problem(

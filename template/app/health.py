@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
-from app.errors import RETRY_AFTER
+from app.errors import DATABASE_UNAVAILABLE, RETRY_AFTER
 
 READY_TIMEOUT = 3.0
 """Seconds that the database has to answer."""
@@ -34,8 +34,7 @@ async def ready(request: Request) -> Health:
         async with asyncio.timeout(READY_TIMEOUT):
             state = await schema.state(request.app.state.engine)
     except (SQLAlchemyError, TimeoutError) as error:
-        detail = "The database is not available at the moment."
-        raise HTTPException(503, detail, RETRY_AFTER) from error
+        raise HTTPException(503, DATABASE_UNAVAILABLE, RETRY_AFTER) from error
     if state.pending:
         raise HTTPException(503, schema.PENDING, RETRY_AFTER)
     return Health()

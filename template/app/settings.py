@@ -37,10 +37,11 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SystemExit("\n".join(_explain(error))) from None
+        raise SystemExit("\n".join(explain(error))) from None
 
 
-def _explain(error: ValidationError) -> list[str]:
+def explain(error: ValidationError) -> list[str]:
+    """Say in one sentence for each variable what is wrong with it."""
     sentences = []
     for problem in error.errors():
         name = str(problem["loc"][0]).upper()

@@ -25,7 +25,7 @@ from app import cli, schema
 from app.database import SessionFactory, create_session_factory
 from app.engine import create_engine
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, explain
 from tests.command_line import Cli
 from tests.database_server import clear, database_server, temporary_database
 from tests.isolation import Contents, IsolatedSession, SynchronizedTransport, unchanged
@@ -57,8 +57,7 @@ def server() -> Iterator[URL]:
         try:
             yield Settings.model_validate({"database_url": url}).database_url
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-            pytest.exit(f"TEST_DATABASE_URL is wrong: {reason}.", returncode=1)
+            pytest.exit(f"TEST_{explain(error)[0]}", returncode=1)
     else:
         with database_server() as address:
             yield address
@@ -76,6 +75,18 @@ async def scratch_database(spare_database: URL) -> AsyncIterator[URL]:
     """An empty database for one test."""
     yield spare_database
     await clear(spare_database)
+
+
+def forget_settings(patch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        patch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the environment nor a file has a setting."""
+    forget_settings(monkeypatch)
+    monkeypatch.chdir(tmp_path)  # where there is no .env
 
 
 async def migrate(settings: Settings) -> None:
@@ -117,8 +128,7 @@ async def own_database(server: URL) -> AsyncIterator[None]:
         engine = create_engine(settings)
         before = await Contents.of(engine)
         with pytest.MonkeyPatch.context() as patch:
-            for name in Settings.model_fields:
-                patch.delenv(name.upper(), raising=False)
+            forget_settings(patch)
             patch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
             yield
         assert await Contents.of(engine) == before, "A test touched the service's own database."

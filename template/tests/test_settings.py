@@ -8,12 +8,7 @@ from app.settings import Settings, load_settings
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.chdir(tmp_path)  # where there is no .env
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_the_example_has_every_setting_and_its_default(

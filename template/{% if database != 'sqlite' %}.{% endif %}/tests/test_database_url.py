@@ -1,15 +1,9 @@
-from pathlib import Path
-
 import pytest
 
 from app import cli
 from app.settings import load_settings
 
-
-@pytest.fixture(autouse=True)
-def _no_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.chdir(tmp_path)  # where there is no .env
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_a_missing_url_is_one_sentence() -> None:

@@ -20,6 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from app.engine import DRIVER
 from tests.relay import Relay, Streams
 
+DEADLOCK = "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213"
+"""A statement that fails like one that lost a deadlock."""
+
 START_TIMEOUT = 60.0
 """Seconds."""
 

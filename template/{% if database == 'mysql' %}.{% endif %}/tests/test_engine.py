@@ -9,11 +9,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, sel
 from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import SessionDep
 from app.engine import DRIVER, migrating
-from app.main import create_app
 from app.settings import Settings
-from tests.running import running
 
 WAITING = text("SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock'")
 
@@ -62,20 +59,6 @@ async def test_times_are_in_utc(engine: AsyncEngine) -> None:
 def test_a_url_without_a_database_is_refused() -> None:
     with pytest.raises(ValidationError, match="must name a database"):
         Settings.model_validate({"database_url": f"{DRIVER}://localhost/"})
-
-
-async def test_whoever_lost_a_deadlock_is_to_try_again(settings: Settings) -> None:
-    app = create_app(settings)
-
-    @app.post("/deadlock")
-    async def deadlock(session: SessionDep) -> None:
-        await session.execute(text("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213"))
-
-    async with running(app) as client:
-        response = await client.post("/deadlock")
-
-    assert response.status_code == 503
-    assert response.headers["Retry-After"]
 
 
 async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:

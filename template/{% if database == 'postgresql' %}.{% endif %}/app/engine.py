@@ -32,7 +32,6 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 MALFORMED = (ArgumentError, ValueError)
 """What SQLAlchemy raises for a URL that is none."""
 
-
 URL_OPTIONS = {*signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
 """What asyncpg and SQLAlchemy take from a URL's query."""
 

@@ -16,6 +16,9 @@ from app.engine import DRIVER
 from tests.relay import Relay, Streams
 
 MEMORY = Path("/dev/shm")  # noqa: S108
+DEADLOCK = "DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$"
+"""A statement that fails like one that lost a deadlock."""
+
 ROOM = 2**30
 """Bytes; several times of what the tests' databases take."""
 

@@ -20,20 +20,6 @@ def test_a_url_with_an_unknown_option_is_refused() -> None:
         Settings.model_validate({"database_url": f"{DRIVER}://localhost/name?sslmode=require"})
 
 
-async def test_whoever_lost_a_deadlock_is_to_try_again(settings: Settings) -> None:
-    app = create_app(settings)
-
-    @app.post("/deadlock")
-    async def deadlock(session: SessionDep) -> None:
-        await session.execute(text("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$"))
-
-    async with running(app) as client:
-        response = await client.post("/deadlock")
-
-    assert response.status_code == 503
-    assert response.headers["Retry-After"]
-
-
 async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
     async with engine.connect() as first, engine.connect() as second:
         assert first.sync_connection

@@ -71,7 +71,8 @@ class SongPage(BaseModel):
 class SongQuery(BaseModel):
     """Which songs to list, in which order.
 
-    `ilike` ignores the case of the letters that the database knows; in its pattern `%` stands for any text and `_` for any character.
+    `ilike` ignores the case of the letters that the database knows; in its pattern
+    `%` stands for any text and `_` for any character.
     """
 
     model_config = ConfigDict(extra="forbid")
