@@ -9,34 +9,40 @@ from copier.errors import UserMessageError
 
 from support import programs
 from support.programs import Finished
-from support.questions import Answer, Combination, first_of_each_database
+from support.questions import (
+    TEXT_OPTIONS,
+    Answer,
+    Combination,
+    first_of_each_database,
+    read_questions,
+)
 from support.rendering import Template
 
 REFUSALS = [
-    ("project_name", "", "Give the service a name"),
-    ("project_name", " \t ", "Give the service a name"),
+    ("project_name", "", "give the service a name"),
+    ("project_name", " \t ", "give the service a name"),
     ("project_name", "two\nlines", "on one line"),
     ("project_name", "x" * 300, "at most 100 characters"),
-    ("project_slug", "", "Use lower-case letters"),
-    ("project_slug", "My Service!", "Use lower-case letters"),
+    ("project_slug", "", "use lower-case letters"),
+    ("project_slug", "My Service!", "use lower-case letters"),
     ("project_slug", "1abc", "beginning with a letter"),
     ("project_slug", "a--b", "single hyphens"),
     ("project_slug", "-a", "beginning with a letter"),
     ("project_slug", "a-", "single hyphens"),
-    ("project_slug", "naïve", "Use lower-case letters"),
-    ("project_slug", "a\n", "Use lower-case letters"),
+    ("project_slug", "naïve", "use lower-case letters"),
+    ("project_slug", "a\n", "use lower-case letters"),
     ("project_slug", "x" * 300, "at most 50 characters"),
-    ("project_slug", "fastapi", "Choose another slug"),
-    ("project_slug", "click", "Choose another slug"),
-    ("description", "  ", "Say what it does"),
+    ("project_slug", "fastapi", "choose another slug"),
+    ("project_slug", "click", "choose another slug"),
+    ("description", "  ", "say what it does"),
     ("description", "two\nlines", "on one line"),
     ("description", "x" * 1000, "at most 300 characters"),
-    ("author_name", " ", "Say who writes it"),
+    ("author_name", " ", "say who writes it"),
     ("author_name", "two\nlines", "on one line"),
     ("author_name", "x" * 300, "at most 100 characters"),
-    ("author_email", "nope", "Give an address such as"),
-    ("author_email", "a@b@c.example", "Give an address such as"),
-    ("author_email", "ada@example.com\n", "Give an address such as"),
+    ("author_email", "nope", "give an address such as"),
+    ("author_email", "a@b@c.example", "give an address such as"),
+    ("author_email", "ada@example.com\n", "give an address such as"),
     ("license", "GPL-9.0", "is not in"),
     ("python_version", "3.9", "is not in"),
     ("database", "oracle", "is not in"),
@@ -77,11 +83,31 @@ def test_bad_answers_are_refused(
 ) -> None:
     """One sentence says what to give instead, and nothing has been written."""
     destination = tmp_path / "service"
-    with pytest.raises((ValueError, UserMessageError), match=re.escape(words)) as refusal:
+    with pytest.raises(UserMessageError, match=re.escape(words)) as refusal:
         template.render(destination, {question: answer})
     assert is_one_sentence(str(refusal.value))
     assert question in str(refusal.value)
     assert not destination.exists()
+
+
+@pytest.mark.parametrize("question", TEXT_OPTIONS)
+def test_the_prompt_refuses_what_data_may_not_be(question: str) -> None:
+    """What is typed is judged by the same rule as what is given with --data."""
+    validator = read_questions()[question].details["validator"]
+    assert validator == (
+        "{% import 'includes/answers.jinja' as wrong %}{{ wrong.question(question) }}"
+    ).replace("question", question)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("Song catalogue", "song-catalogue"), ("FastAPI", "fastapi-service"), ("曲", "my-service")],
+)
+def test_every_name_makes_a_slug(name: str, slug: str, template: Template, tmp_path: Path) -> None:
+    """The slug that is proposed is never one that is refused."""
+    destination = tmp_path / "service"
+    template.render(destination, {"project_name": name})
+    assert f'name = "{slug}"\n' in (destination / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def is_one_sentence(text: str) -> bool:
@@ -91,9 +117,10 @@ def is_one_sentence(text: str) -> bool:
 
 @pytest.mark.parametrize("bad", ["project_slug=My Service!", "database=oracle"])
 def test_the_command_fails_on_bad_answers(bad: str, template: Template, tmp_path: Path) -> None:
-    """Scripts can rely on the exit code, and the last line is the sentence."""
+    """Scripts can rely on the exit code, and the sentence is all there is to read."""
     destination = tmp_path / "service"
     refused = copy(template, destination, "--data", bad)
     assert refused.exit_code == 1
-    assert bad.partition("=")[0] in refused.stderr.rstrip().splitlines()[-1]
+    (sentence,) = refused.stderr.splitlines()
+    assert bad.partition("=")[0] in sentence
     assert not destination.exists()

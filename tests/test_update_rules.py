@@ -115,12 +115,10 @@ def test_a_file_that_goes_away(older: Patch, path: str, tmp_path: Path) -> None:
 
 def asked_for_a_mail(directory: Path) -> None:
     """The question author_email was called mail."""
-    copier_yml = directory / "copier.yml"
-    text = copier_yml.read_text(encoding="utf-8").replace("author_email", "mail")
-    copier_yml.write_text(text, encoding="utf-8")
-    file = directory / "template" / "pyproject.toml.jinja"
-    text = file.read_text(encoding="utf-8").replace("author_email", "mail")
-    file.write_text(text, encoding="utf-8")
+    for path in ("copier.yml", "includes/answers.jinja", "template/pyproject.toml.jinja"):
+        file = directory / path
+        text = file.read_text(encoding="utf-8").replace("author_email", "mail")
+        file.write_text(text, encoding="utf-8")
 
 
 def remembers_the_mail(directory: Path) -> None:
@@ -128,8 +126,8 @@ def remembers_the_mail(directory: Path) -> None:
     replace(
         directory,
         "copier.yml",
-        'default: ""\n  validator: >-\n    {% if author_email',
-        "default: \"{{ mail | default('') }}\"\n  validator: >-\n    {% if author_email",
+        'for pyproject.toml. May be empty.\n  default: ""',
+        "for pyproject.toml. May be empty.\n  default: \"{{ mail | default('') }}\"",
     )
 
 
