@@ -414,6 +414,14 @@ MUTATIONS = [
         ("tests/test_cli.py::test_a_database_out_of_reach_is_one_sentence",),
         databases=SQLITE,
     ),
+    Mutation(
+        "pages of songs overlap",
+        "app/songs/service.py",
+        "        .order_by(order, Song.id)",
+        "        .order_by(order)",
+        ("tests/songs/test_router.py::test_songs_that_are_equal_come_in_a_definite_order",),
+        databases=SQLITE,
+    ),
     # Migrations
     Mutation(
         "a column is not as its model says",
@@ -445,6 +453,13 @@ MUTATIONS = [
         '    op.drop_table("songs")\n',
         "",
         (f"{MIGRATIONS}::test_they_go_down_and_up_again",),
+    ),
+    Mutation(
+        "a default that changes is not noticed",
+        "migrations/env.py",
+        "        compare_server_default=True,\n",
+        "",
+        (f"{MIGRATIONS}::test_a_change_of_a_model_becomes_a_formatted_migration",),
     ),
     Mutation(
         "new migrations are not formatted",

@@ -20,10 +20,8 @@ def run(connection: Connection) -> None:
         compare_server_default=True,
         **MIGRATION_OPTIONS,
     )
-    with migrating(connection):
-        with context.begin_transaction():
-            context.run_migrations()
-        connection.commit()
+    with migrating(connection), context.begin_transaction():
+        context.run_migrations()
 
 
 async def connect_and_run() -> None:

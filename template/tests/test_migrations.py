@@ -72,7 +72,11 @@ async def test_a_change_of_a_model_becomes_a_formatted_migration(
         await run(scratch_engine, command.upgrade, "head", config=migrations)
         await run(scratch_engine, command.check, config=migrations)
 
-    define_tables(Column("name", String(20), unique=True), Column("colour", String(20)))
+    define_tables(
+        Column("name", String(20), unique=True),
+        Column("colour", String(20)),
+        Column("doors", Integer, server_default="2"),
+    )
     await migrate('add wiring cars, """odd\\names"""')
     cars, wheels = (Base.metadata.tables[name] for name in ("wiring_cars", "wiring_wheels"))
     async with scratch_engine.begin() as connection:
@@ -81,13 +85,16 @@ async def test_a_change_of_a_model_becomes_a_formatted_migration(
 
     define_tables(
         Column("name", String(40), nullable=False),
+        Column("doors", Integer, server_default="3"),
         Column("seats", Integer, server_default="4", nullable=False, index=True),
     )
     await migrate("change wiring cars")
 
     cars, wheels = (Base.metadata.tables[name] for name in ("wiring_cars", "wiring_wheels"))
-    async with scratch_engine.connect() as connection:
-        assert (await connection.execute(select(cars))).one() == (1, "beetle", 4)
+    async with scratch_engine.begin() as connection:
+        await connection.execute(cars.insert(), {"id": 2, "name": "mini"})
+        rows = await connection.execute(select(cars).order_by("id"))
+        assert rows.all() == [(1, "beetle", 2, 4), (2, "mini", 3, 4)]
         assert await connection.scalar(select(func.count()).select_from(wheels)) == 4
 
     folder = Path(migrations.get_main_option("script_location") or "", "versions")

@@ -149,6 +149,18 @@ async def test_the_list_can_be_ordered(client: AsyncClient, session: AsyncSessio
     assert down == up[::-1]
 
 
+async def test_songs_that_are_equal_come_in_a_definite_order(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    for title in ("Sour", "Bittersweet", "Sweet"):
+        await store_song(session, artist="Dua Lipa", title=title)
+
+    response = await client.get("/songs", params={"order_by": "artist"})
+
+    titles = [song["title"] for song in response.json()["items"]]
+    assert titles == ["Sour", "Bittersweet", "Sweet"]
+
+
 @pytest.mark.parametrize(
     ("params", "titles"),
     [
