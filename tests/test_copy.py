@@ -34,6 +34,7 @@ REFUSALS = [
     ("project_slug", "x" * 300, "at most 50 characters"),
     ("project_slug", "fastapi", "choose another slug"),
     ("project_slug", "click", "choose another slug"),
+    ("project_slug", "python3", "choose another slug"),
     ("description", "  ", "say what it does"),
     ("description", "two\nlines", "on one line"),
     ("description", "x" * 1000, "at most 300 characters"),

@@ -137,7 +137,7 @@ def test_an_unreachable_database_is_an_outage_not_a_crash(
             assert b"hidden" not in answered.body
         service.terminate()
     log = service.log_file.read_text(encoding="utf-8")
-    assert "cannot be reached" in log
+    assert "cannot be used" in log
     assert "hidden" not in log
 
 

@@ -4,10 +4,11 @@ from http.client import responses
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, Field
 from sqlalchemy import exc
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -19,7 +20,7 @@ from app.logs import REQUEST_ID_HEADER
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
-DATABASE_UNAVAILABLE = "The database is not available at the moment."
+DATABASE_UNAVAILABLE = "The database cannot answer at the moment."
 
 logger = structlog.get_logger(__name__)
 
@@ -58,7 +59,9 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unexpected_error)
 
 
-async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    if not is_body_allowed_for_status_code(error.status_code):
+        return Response(status_code=error.status_code, headers=error.headers)
     return _problem(request, error.status_code, str(error.detail), headers=error.headers)
 
 
@@ -71,7 +74,12 @@ async def _invalid_request(request: Request, error: RequestValidationError) -> J
 
 async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
     if is_unavailable(error):
-        logger.warning("database unavailable", error=type(error.orig).__name__)
+        logger.warning(
+            "database unavailable",
+            error=type(error.orig).__name__,
+            code=error_code(error),
+            statement=error.statement,
+        )
         return _unavailable(request)
     conflict = isinstance(error, IntegrityError)
     log = logger.info if conflict else logger.error

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from random import getrandbits
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -104,7 +105,7 @@ class RequestLogMiddleware:
             self.logger.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                path=quote(scope["path"]),  # which may have been sent to control a terminal
                 status=status,
                 milliseconds=round((time.perf_counter() - started) * 1000, 2),
             )

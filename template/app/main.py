@@ -48,6 +48,7 @@ def create_app(settings: Settings, engine: AsyncEngine | None = None) -> FastAPI
     )
     app.state.settings = settings
     app.add_middleware(BodyLimitMiddleware, max_body_size=settings.max_body_size)
+    # The last one is the outermost: add others above it, to have their answers logged.
     app.add_middleware(RequestLogMiddleware)
     errors.add_handlers(app)
     app.include_router(health.router)

@@ -9,11 +9,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import DISTRIBUTION
-from app.engine import reading
+from app.engine import error_code, reading
 
 PENDING = f"The database schema is not the one this version needs: run `uv run {DISTRIBUTION} db upgrade`."
 
@@ -73,8 +73,9 @@ async def report(engine: AsyncEngine) -> None:
     """Log a warning unless the database can be reached and its schema is up to date."""
     try:
         found = await state(engine)
-    except SQLAlchemyError as error:
-        logger.warning("The database cannot be reached.", reason=type(error).__name__)
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        logger.warning("The database cannot be used.", reason=reason, code=error_code(error))
         return
     if found.pending:
         logger.warning(PENDING)

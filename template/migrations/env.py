@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from app import features
+from app.autogenerate import order_steps
 from app.database import Base
 from app.engine import MIGRATION_OPTIONS, create_engine, migrating
 from app.settings import load_settings
@@ -17,7 +18,7 @@ def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        compare_server_default=True,
+        process_revision_directives=order_steps,
         **MIGRATION_OPTIONS,
     )
     with migrating(connection), context.begin_transaction():

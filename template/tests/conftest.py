@@ -176,6 +176,9 @@ async def session_factory(
             sync_session_class=IsolatedSession,
         )
         await transaction.rollback()
+        left_open = bool(IsolatedSession.active)
+        IsolatedSession.active.clear()  # the next test is not to blame
+        assert not left_open, "A session that was opened in this test was not closed."
 
 
 @pytest.fixture

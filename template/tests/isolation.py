@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 import httpx2
 from fastapi import FastAPI
-from sqlalchemy import MetaData, Table, event, exists, inspect, select, table
+from sqlalchemy import JSON, MetaData, Table, event, exists, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 from starlette.datastructures import State
@@ -84,8 +84,12 @@ class SynchronizedTransport(httpx2.ASGITransport):
 async def reload(session: AsyncSession) -> None:
     """Read the objects again that a session holds; let go of those whose rows are gone."""
     for instance in list(session.identity_map.values()):
-        identity = inspect(instance).identity
-        if await session.get(type(instance), identity, populate_existing=True) is None:
+        state = inspect(instance)
+        related = state.dict.keys() & state.mapper.relationships.keys()
+        if await session.get(type(instance), state.identity, populate_existing=True):
+            if related:
+                await session.refresh(instance, related)
+        elif instance in session:  # and has not gone with what it belonged to
             session.expunge(instance)
     await session.commit()
 
@@ -130,7 +134,11 @@ class Contents:
                 await connection.run_sync(metadata.reflect, only=filled)
             tables = [found for found in metadata.sorted_tables if found.name in filled]
             for found in tables:
-                result = await connection.execute(select(found))
+                for column in found.columns:
+                    if isinstance(column.type, JSON):
+                        column.type.none_as_null = True  # instead of as the JSON value null
+                given = [column for column in found.columns if not column.computed]
+                result = await connection.execute(select(*given))
                 rows[found.name] = [dict(row) for row in result.mappings()]
         return cls(rows, tables)
 

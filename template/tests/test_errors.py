@@ -31,6 +31,10 @@ def app(settings: Settings, engine: AsyncEngine) -> FastAPI:
     async def odd() -> None:
         raise HTTPException(599, "Not a status that HTTP knows.")
 
+    @app.get("/unchanged")
+    async def unchanged() -> None:
+        raise HTTPException(304)
+
     @app.post("/bug")
     async def bug() -> None:
         raise ZeroDivisionError("secret")
@@ -89,6 +93,13 @@ async def test_a_body_that_does_not_announce_its_length_is_limited_too(
 
     assert response.status_code == 413
     assert response.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_status_without_a_body_has_none(client: AsyncClient) -> None:
+    response = await client.get("/unchanged")
+
+    assert response.status_code == 304
+    assert response.content == b""
 
 
 async def test_an_invalid_request_says_what_is_wrong_but_not_what_was_sent(

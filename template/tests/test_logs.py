@@ -38,6 +38,13 @@ async def test_a_request_is_logged_with_its_id(client: AsyncClient) -> None:
     assert entry["milliseconds"] >= 0
 
 
+async def test_a_path_cannot_control_a_terminal(client: AsyncClient) -> None:
+    with capture_logs() as logs:
+        await client.get("/%1b%5b31m/h%C3%A9")
+
+    assert logs[0]["path"] == "/%1B%5B31m/h%C3%A9"
+
+
 @pytest.mark.parametrize("sent", [None, "", "two\twords", "x" * 129, "{}"])
 async def test_a_request_without_a_usable_id_gets_one(
     client: AsyncClient, sent: str | None

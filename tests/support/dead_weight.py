@@ -69,8 +69,10 @@ USED_FROM_OUTSIDE: dict[tuple[str, str], str] = {
     ("tests/conftest.py", "own_database"): "asked for because of what it does",
     ("tests/isolation.py", "aclose"): "httpx2 calls it",
     ("tests/isolation.py", "middleware_stack"): "Starlette reads it",
+    ("tests/isolation.py", "none_as_null"): "SQLAlchemy reads it",
     ("tests/isolation.py", "openapi_schema"): "FastAPI reads it",
     ("tests/test_errors.py", "age"): "pydantic checks it",
+    ("tests/wiring/test_isolation.py", "added"): "looked for as a string",
     ("tests/wiring/*.py", "mode"): "only the mark that comes with the value counts",
 }
 """A file, and a name in it or the decorator above: what uses it though no line of Python does."""

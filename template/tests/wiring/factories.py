@@ -10,6 +10,7 @@ class ItemFactory(SQLAlchemyFactory[Item]):
     """Builds items that are not stored yet."""
 
     __set_primary_key__ = False
+    __set_relationships__ = False
 
     stock = 0
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, HTTPException
 from pydantic import BaseModel, ConfigDict, StringConstraints
-from sqlalchemy import CheckConstraint, MetaData, String, select
+from sqlalchemy import CheckConstraint, ForeignKey, MetaData, String, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from app import database
 from app.database import SessionDep, SessionFactory, SessionFactoryDep
@@ -28,6 +28,14 @@ class Item(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(50), unique=True)
     stock: Mapped[int] = mapped_column(default=0)
+    parts: Mapped[list["Part"]] = relationship(cascade="all, delete-orphan")
+
+
+class Part(Base):
+    __tablename__ = "wiring_parts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey(Item.id))
 
 
 class ItemIn(BaseModel):

@@ -6,12 +6,12 @@ import pytest
 from fastapi import FastAPI, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from httpx2 import AsyncClient
-from sqlalchemy import select
+from sqlalchemy import JSON, Column, Computed, Integer, MetaData, Table, null, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.database import get_session
 from app.settings import Settings, load_settings
-from tests.isolation import OverlapError
+from tests.isolation import Contents, OverlapError
 from tests.migrating import table_names
 from tests.wiring.factories import add_item
 from tests.wiring.shop import Base, Item
@@ -66,6 +66,28 @@ async def test_every_test_has_an_empty_scratch_database(
 
     async with scratch_engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
+
+
+async def test_rows_of_a_migration_come_back_as_they_were(scratch_engine: AsyncEngine) -> None:
+    cars = Table(
+        "cars",
+        MetaData(),
+        Column("doors", Integer),
+        Column("options", JSON),
+        Column("windows", Integer, Computed("doors * 2", persisted=True)),
+    )
+    async with scratch_engine.begin() as connection:
+        await connection.run_sync(cars.create)
+        await connection.execute(cars.insert(), {"doors": 2, "options": {"colour": "red"}})
+        await connection.execute(cars.insert(), {"doors": 4})
+    left = await Contents.of(scratch_engine)
+
+    await left.restore(scratch_engine)
+
+    assert await Contents.of(scratch_engine) == left
+    async with scratch_engine.connect() as connection:
+        without = select(cars.c.doors).where(cars.c.options.is_(null()))
+        assert (await connection.execute(without)).all() == [(4,)]
 
 
 def test_the_services_own_database_is_another(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.wiring.factories import add_item
-from tests.wiring.shop import Item
+from tests.wiring.shop import Item, Part
 
 
 async def test_a_handler_sees_what_the_test_arranged(
@@ -57,11 +57,23 @@ async def test_an_object_shows_what_a_handler_changed(
 async def test_an_object_that_a_handler_deleted_is_gone(
     client: AsyncClient, session: AsyncSession
 ) -> None:
-    item = await add_item(session)
+    item = await add_item(session, parts=[Part(), Part()])
 
     await client.delete(f"/items/{item.id}")
 
     assert await session.get(Item, item.id) is None
+    assert list(await session.scalars(select(Part))) == []
+
+
+async def test_related_objects_that_were_read_can_still_be_read(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    item = await add_item(session, parts=[Part(), Part()])
+    parts = item.parts[:]
+
+    await client.put(f"/items/{item.id}", json={"name": "lamp"})
+
+    assert item.parts == parts
 
 
 async def test_the_tests_rollback_undoes_only_its_own_work(

@@ -51,13 +51,15 @@ class Relay:
         connection.add_done_callback(self._connections.discard)
 
     async def _relay(self, client: Streams) -> None:
-        server = await self._connect()
+        writers = [client[1]]
         try:
+            server = await self._connect()
+            writers.append(server[1])
             async with asyncio.TaskGroup() as directions:
                 directions.create_task(_copy(client[0], server[1]))
                 directions.create_task(_copy(server[0], client[1]))
         finally:
-            for _, writer in (client, server):
+            for writer in writers:
                 writer.transport.abort()
 
 

@@ -1,7 +1,9 @@
 import pytest
+from pydantic import ValidationError
 
 from app import cli
-from app.settings import load_settings
+from app.engine import DRIVER
+from app.settings import Settings, load_settings
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
@@ -9,6 +11,15 @@ pytestmark = pytest.mark.usefixtures("no_settings")
 def test_a_missing_url_is_one_sentence() -> None:
     with pytest.raises(SystemExit, match=r"^DATABASE_URL is not set: .*\.$"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [("localhost/name?colour=red", "option colour"), ("localhost:99999/name", "port")],
+)
+def test_a_url_that_the_driver_would_not_take_is_one_sentence(rest: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Settings.model_validate({"database_url": f"{DRIVER}://{rest}"})
 
 
 def test_help_needs_no_url(monkeypatch: pytest.MonkeyPatch) -> None:

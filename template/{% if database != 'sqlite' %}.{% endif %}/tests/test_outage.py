@@ -1,12 +1,18 @@
 """The database goes away while the service has connections to it."""
 
+import asyncio
+
+import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import URL, select
+from structlog.testing import capture_logs
 
+from app import engine
 from app.database import SessionDep
 from app.main import create_app
 from app.settings import Settings
 from tests.database_server import detour
+from tests.relay import Relay, Streams
 from tests.running import running
 
 
@@ -28,6 +34,33 @@ async def test_requests_fail_while_it_is_away_and_work_when_it_is_back(
 
             await way.resume()
             assert await statuses(client) == {("/one", 200), ("/health/ready", 200)}
+
+
+async def test_a_server_that_says_nothing_is_out_of_reach(
+    server: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silence() -> Streams:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT", 0.1)
+    async with Relay(silence) as mute, asyncio.timeout(2):
+        url = server.set(host="127.0.0.1", port=mute.port, query={})
+        async with running(create_app(Settings(_env_file=None, database_url=url))) as client:
+            response = await client.get("/health/ready")
+
+    assert response.status_code == 503
+
+
+async def test_a_start_says_why_the_database_cannot_be_used(migrated_database: URL) -> None:
+    url = migrated_database.set(database="no_such_database")
+
+    with capture_logs() as logs:
+        async with running(create_app(Settings(_env_file=None, database_url=url))):
+            pass
+
+    assert logs[0]["code"] in {"3D000", 1049}
+    assert "no_such_database" in logs[0]["reason"]
 
 
 async def statuses(client: AsyncClient) -> set[tuple[str, int]]:

@@ -1,10 +1,13 @@
 """MySQL and MariaDB: how to connect to them, and what their errors mean."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import asyncmy
 from alembic.util import CommandError
+from asyncmy.errors import OperationalError
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 from sqlalchemy import URL, Connection, Table, event, func, make_url, select
@@ -20,7 +23,11 @@ CONNECTION_LIFETIME = 3600
 """Seconds; shorter than the server's wait_timeout, after which it hangs up."""
 
 MIGRATION_OPTIONS: dict[str, Any] = {"transaction_per_migration": True}
-"""Each DDL statement commits, so each revision is recorded as soon as it is done."""
+"""Each DDL statement commits, so each revision is recorded as soon as it is done.
+
+Server defaults are not compared: MariaDB writes them in its own way, for example
+`current_timestamp()` for `now()`, and would show a change for ever.
+"""
 
 MIGRATION_LOCK = func.left(func.concat("migrations of ", func.database()), 64)
 """Locks are the server's, and their names not longer; a database has its own."""
@@ -28,13 +35,22 @@ MIGRATION_LOCK = func.left(func.concat("migrations of ", func.database()), 64)
 MIGRATION_LOCK_TIMEOUT = 600
 """Seconds."""
 
-UNAVAILABLE = frozenset({1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013})
-"""Too many connections, shutdown, a lock that was waited for too long, deadlock, killed, and
+UNAVAILABLE = frozenset({1040, 1053, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2006, 2013})
+"""Too many connections (also of one user), shutdown, a lock that was waited for too long, deadlock, killed, and
 out of reach in various ways:
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 MALFORMED = (ArgumentError, ValueError)
 """What SQLAlchemy raises for a URL that is none."""
+
+URL_OPTIONS = frozenset(
+    {
+        *("unix_socket", "charset", "connect_timeout", "read_timeout", "program_name"),
+        *("read_default_file", "read_default_group", "server_public_key", "local_infile"),
+        *("ssl_ca", "ssl_capath", "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_key"),
+    }
+)
+"""What can be in a URL's query: asyncmy's options that are text, and what SQLAlchemy makes of it."""
 
 
 def _parse_url(value: object) -> object:
@@ -48,6 +64,11 @@ def _parse_url(value: object) -> object:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
     if not url.database:
         raise ValueError(f"it must name a database: {DRIVER}://user:password@host:3306/name")
+    if unknown := set(url.query) - URL_OPTIONS:
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"it must not have the option {names}; those for TLS begin with ssl_")
+    if not 0 < (url.port or 3306) < 2**16:
+        raise ValueError("its port must be between 1 and 65535")
     return url
 
 
@@ -71,7 +92,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         pool_reset_on_return=None,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": CONNECT_TIMEOUT,
+            "async_creator_fn": _connect,
             "charset": "utf8mb4",
             "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), time_zone = '+00:00'",
         },
@@ -84,6 +105,15 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
             connection.rollback()
 
     return engine
+
+
+async def _connect(*args: Any, **options: Any) -> Any:
+    # The driver's own limit ends when a server has taken the call, though it may never say a word.
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await asyncmy.connect(*args, **options)
+    except TimeoutError as error:
+        raise OperationalError(2013, "the connection attempt timed out") from error
 
 
 @event.listens_for(Table, "after_parent_attach")

@@ -94,10 +94,13 @@ async def clear(url: URL) -> None:
 
 async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
     """Delete all rows of `tables`, in whichever order they refer to each other."""
-    await connection.exec_driver_sql("SET foreign_key_checks = 0")
+    # A connection that was not given back may hold a lock for ever.
+    await connection.exec_driver_sql("SET foreign_key_checks = 0, innodb_lock_wait_timeout = 5")
     for name in tables:
         await connection.execute(delete(table(name)))
-    await connection.exec_driver_sql("SET foreign_key_checks = 1")
+    await connection.exec_driver_sql(
+        "SET foreign_key_checks = 1, innodb_lock_wait_timeout = DEFAULT"
+    )
 
 
 @asynccontextmanager

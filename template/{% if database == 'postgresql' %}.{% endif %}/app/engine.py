@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
 from typing import Annotated, Any
 from uuid import uuid4
 
+import alembic_postgresql_enum as alembic_postgresql_enum  # shows enum types to Alembic
 import asyncpg
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import JSON, URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -18,7 +18,23 @@ DRIVER = "postgresql+asyncpg"
 CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
-MIGRATION_OPTIONS: dict[str, Any] = {"transaction_per_migration": False}
+
+def _compare_server_default(*arguments: Any) -> bool | None:
+    """Leave it to Alembic, but for JSON and quotes, with which the query that it asks would fail."""
+    column, found, default = arguments[2:5]
+    if found is None or default is None:
+        return None
+    is_json = isinstance(column.type, JSON)
+    if isinstance(default.arg, str) and (is_json or "'" in default.arg):
+        literal = "'" + default.arg.replace("'", "''") + "'"
+        return bool(found.partition("::")[0] != literal)
+    return False if is_json else None
+
+
+MIGRATION_OPTIONS: dict[str, Any] = {
+    "transaction_per_migration": False,
+    "compare_server_default": _compare_server_default,
+}
 """Of several pending migrations all are done or none is, up to an `autocommit_block`."""
 
 MIGRATION_LOCK = 4_707_110_471_067
@@ -32,8 +48,14 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 MALFORMED = (ArgumentError, ValueError)
 """What SQLAlchemy raises for a URL that is none."""
 
-URL_OPTIONS = {*signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
-"""What asyncpg and SQLAlchemy take from a URL's query."""
+URL_OPTIONS = frozenset(
+    {
+        *("host", "port", "user", "password", "database", "passfile", "service", "servicefile"),
+        *("ssl", "target_session_attrs", "krbsrvname", "gsslib"),
+        "prepared_statement_cache_size",
+    }
+)
+"""What can be in a URL's query: asyncpg's options that are text, and SQLAlchemy's."""
 
 
 def _parse_url(value: object) -> object:
@@ -47,7 +69,9 @@ def _parse_url(value: object) -> object:
         raise ValueError(f"it must start with {DRIVER}://, not {url.drivername}://")
     if unknown := set(url.query) - URL_OPTIONS:
         names = ", ".join(sorted(unknown))
-        raise ValueError(f"asyncpg has no option {names}; libpq's sslmode is its ssl")
+        raise ValueError(f"it must not have the option {names}; libpq's sslmode is asyncpg's ssl")
+    if not 0 < (url.port or 5432) < 2**16:
+        raise ValueError("its port must be between 1 and 65535")
     return url
 
 

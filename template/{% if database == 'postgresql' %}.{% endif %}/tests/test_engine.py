@@ -1,23 +1,16 @@
 import asyncio
 
-import pytest
-from pydantic import ValidationError
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from app.database import SessionDep
-from app.engine import DRIVER, create_engine, migrating
+from app.engine import create_engine, migrating
 from app.main import create_app
 from app.settings import Settings
 from tests.running import running
 
 WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-
-
-def test_a_url_with_an_unknown_option_is_refused() -> None:
-    with pytest.raises(ValidationError, match="no option sslmode"):
-        Settings.model_validate({"database_url": f"{DRIVER}://localhost/name?sslmode=require"})
 
 
 async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:

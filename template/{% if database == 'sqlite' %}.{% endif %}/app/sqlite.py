@@ -69,5 +69,7 @@ class Dialect(SQLiteDialect_aiosqlite):
         return connection
 
     def do_begin(self, dbapi_connection: Any) -> None:
-        """Begin a transaction."""
+        """Begin a transaction, unless each statement is to be one."""
+        if self.detect_autocommit_setting(dbapi_connection):
+            return
         dbapi_connection.dbapi_connection.run_async(lambda driver: driver.execute(self.begin))

@@ -26,6 +26,23 @@ async def test_a_reader_does_not_hold_up_a_writer(scratch_database: URL) -> None
     await engine.dispose()
 
 
+async def test_statements_can_be_their_own_transactions(scratch_database: URL) -> None:
+    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE cars (id INTEGER PRIMARY KEY)"))
+    async with alone.connect() as connection:
+        await connection.execute(text("INSERT INTO cars VALUES (1)"))
+        await connection.execute(text("VACUUM"))
+    async with engine.connect() as connection:
+        await connection.execute(text("INSERT INTO cars VALUES (2)"))
+        await connection.rollback()
+        rows = await connection.scalars(text("SELECT id FROM cars"))
+        assert rows.all() == [1]
+    await engine.dispose()
+
+
 async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: URL) -> None:
     engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
 

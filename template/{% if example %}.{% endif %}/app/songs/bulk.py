@@ -1,6 +1,7 @@
 """Loading many songs at once, from a CSV file."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -59,13 +60,15 @@ async def _find_duplicate(session: AsyncSession, batch: list[Row]) -> None:
 def _read(lines: Iterable[str]) -> Iterator[Row]:
     reader = csv.DictReader(lines, strict=True, restkey="")
     try:
-        missing = {"title", "artist"} - set(reader.fieldnames or [])
-        unknown = set(reader.fieldnames or []) - set(SongCreate.model_fields)
-        if missing or unknown:
-            names = ", ".join(sorted(missing or unknown))
-            raise SongImportError(
-                f"Line 1: {'missing' if missing else 'unknown'} columns: {names}."
-            )
+        found = Counter(reader.fieldnames or [])
+        for fault, columns in (
+            ("missing", {"title", "artist"} - found.keys()),
+            ("unknown", found.keys() - SongCreate.model_fields.keys()),
+            ("repeated", {name for name, times in found.items() if times > 1}),
+        ):
+            if columns:
+                names = ", ".join(name or "one without a name" for name in sorted(columns))
+                raise SongImportError(f"Line 1: {fault} columns: {names}.")
         for cells in reader:
             # An empty cell is a value that was left out.
             values = {name: cell for name, cell in cells.items() if cell}

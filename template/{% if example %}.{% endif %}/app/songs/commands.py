@@ -29,15 +29,17 @@ def import_file(
     The file is in UTF-8. Its first line names the columns: title, artist and,
     if wanted, released_on (YYYY-MM-DD).
     """
-    with (
-        # Spreadsheets begin a file with a byte order mark, which utf-8-sig leaves out.
-        file.open(encoding="utf-8-sig", newline="") as lines,
-        typer.progressbar(length=file.stat().st_size, label="Importing") as bar,
-    ):
-        try:
+    try:
+        with (
+            # Spreadsheets begin a file with a byte order mark, which utf-8-sig leaves out.
+            file.open(encoding="utf-8-sig", newline="") as lines,
+            typer.progressbar(length=file.stat().st_size, label="Importing") as bar,
+        ):
             count = asyncio.run(_import(_counted(lines, bar.update)))
-        except SongImportError as error:
-            raise SystemExit(f"Error: {file}: {error} Nothing was imported.") from None
+    except SongImportError as error:
+        raise SystemExit(f"Error: {file}: {error} Nothing was imported.") from None
+    except OSError as error:
+        raise SystemExit(f"Error: {file}: {error.strerror}. Nothing was imported.") from None
     typer.echo(f"Imported {count} songs.")
 
 

@@ -10,6 +10,7 @@ class SongFactory(SQLAlchemyFactory[Song]):
     """Builds songs that are not stored yet."""
 
     __set_primary_key__ = False
+    __set_relationships__ = False
 
 
 async def store_songs(session: AsyncSession, count: int, **values: object) -> list[Song]:

@@ -1,4 +1,6 @@
+import errno
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import func, select
@@ -45,6 +47,8 @@ async def test_songs_are_added_batch_by_batch(
         ([], "Line 1: missing columns: artist, title."),
         (["title\n"], "Line 1: missing columns: artist."),
         (["title,artist,genre\n"], "Line 1: unknown columns: genre."),
+        (["title,artist,\n"], "Line 1: unknown columns: one without a name."),
+        (["title,artist,title\n"], "Line 1: repeated columns: title."),
         ([HEADER, "A,B,\n", ",B,\n"], "Line 3: title: Field required."),
         ([HEADER, "A,B,soon\n"], "Line 2: released_on: Input should be a valid date"),
         ([HEADER, "A,B,,more\n"], "Line 2: more cells than columns"),
@@ -89,6 +93,19 @@ async def test_the_command_imports_all_or_nothing(
         assert str(outcome).startswith(f"Error: {file}: Line ")
         assert str(outcome).endswith("Nothing was imported.")
     assert await count(session) == stored
+
+
+async def test_a_file_that_cannot_be_read(
+    run: Cli, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "songs.csv"
+    file.touch()
+    failing = Mock(side_effect=OSError(errno.EIO, "Input/output error"))
+    monkeypatch.setattr(Path, "open", failing)
+
+    outcome = await run("songs", "import", str(file), url=settings.database_url)
+
+    assert outcome == f"Error: {file}: Input/output error. Nothing was imported."
 
 
 async def test_a_file_that_is_not_there(run: Cli, settings: Settings, tmp_path: Path) -> None:
