@@ -1,7 +1,7 @@
 """How long renders of made-up answers take, compared with plain renders and parsing these."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,7 +64,7 @@ def fuzzed(template: Template, number: int) -> tuple[int, float]:
         How many were rendered, and the seconds for these and for making up all answers.
     """
     outcomes: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
 
     @seed(number)
     @settings(

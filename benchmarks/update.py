@@ -41,16 +41,11 @@ def main() -> None:
             pairs = zip(updates, renders, strict=True)
             ratios.append(median(update / render for update, render in pairs))
             print(
-                f"{name}, {len(files_in(project)) - git_files(project)} files: "
+                f"{name}, {len(files_in(project))} files: "
                 f"render {median(renders) * 1000:.0f} ms, update {median(updates) * 1000:.0f} ms, "
                 f"ratio {ratios[-1]:.2f}"
             )
     measuring.conclude(ratios[:1], LIMIT, max)
-
-
-def git_files(project: Path) -> int:
-    """Return how many files are git's own."""
-    return len(files_in(project / ".git"))
 
 
 def with_answers(path: Path) -> History:

@@ -1,13 +1,15 @@
 """Every combination, taken through all that its owner would do on the first day."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
-from support import interpreters
+from support import interpreters, programs
 from support.checks import run_static_checks, run_tests_and_migrate
 from support.interpreters import TESTED_ON, parse
 from support.projects import Project
@@ -77,6 +79,27 @@ def test_combination(
         # Nor has anything above left a file behind that git would see.
         status = project.git("status", "--porcelain").splitlines()
         assert [line for line in status if not line.startswith("A  ")] == ["?? uv.lock"]
+
+
+@pytest.mark.parametrize("combination", ONE_PER_DATABASE[:1], ids=str)
+def test_the_workflow_runs(
+    combination: Combination, make_project: MakeProject, tmp_path: Path, record: Record
+) -> None:
+    """Each command of the workflow works, the hooks of pre-commit included."""
+    record.row(f"{combination}, workflow")
+    files = {**combination.files, "ci": "github"}
+    project = make_project(tmp_path / "service", replace(combination, files=files))
+    project.git("init", "--quiet")
+    project.git("add", "--all")
+    text = (project.path / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    steps = yaml.safe_load(text)["jobs"]["check"]["steps"]
+    # The hooks look for uv, too.
+    path = os.pathsep.join([str(Path(programs.uv()).parent), os.environ["PATH"]])
+    for step in steps:
+        # Checking out and installing uv are done here.
+        if "run" in step and step["run"] != "pipx install uv":
+            with record.stage(step["run"]):
+                project.run(*step["run"].split(), env={"PATH": path})
 
 
 @pytest.mark.parametrize("combination", ONE_PER_DATABASE, ids=str)

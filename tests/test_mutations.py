@@ -5,9 +5,9 @@ that the service promises; the generated tests that it names must then fail.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 
 from support.databases import DatabaseServer
 from support.projects import Project
-from support.questions import Combination, behavioural_product
+from support.questions import Answer, Combination, behavioural_product
 from support.results import Record
 
 NOTICED = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -38,7 +38,8 @@ class Mutation:
     fails: tuple[str, ...]
     """What to run: test files, or single tests as `file::test`; each must have a failure."""
     databases: tuple[str, ...] = EVERY_DATABASE
-    example: bool = True
+    answers: Mapping[str, Answer] = field(default_factory=lambda: {"example": True})
+    """What must have been answered for the file to have the text."""
     by_error: bool = False
     """Whether it is a fixture that notices, which pytest calls an error and not a failure."""
 
@@ -647,8 +648,18 @@ CASES = [
     Case(mutation, combination)
     for combination, mutation in product(behavioural_product(), MUTATIONS)
     if combination.database in mutation.databases
-    and combination.answers["example"] == mutation.example
+    and mutation.answers.items() <= combination.answers.items()
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_mutation_is_up_to_date(case: Case, rendered: Callable[[Combination], Path]) -> None:
+    """What it changes is there once, and so are the tests that it names; cheaper than to run it."""
+    project = rendered(case.combination)
+    path = project / case.mutation.file
+    assert path.read_text(encoding="utf-8").count(case.mutation.old) == 1, f"See {path}."
+    for file, _, test in (name.partition("::") for name in case.mutation.fails):
+        assert f"def {test}" in (project / file).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,18 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 def test_the_changelog_has_the_version() -> None:
     """The release workflow takes its notes from there, and fails without them."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^## \[(.+?)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
+    sections = re.findall(r"^## \[(.+?)\] - \d{4}-\d\d-\d\d\n+(\S*)", changelog, re.MULTILINE)
 
-    assert headings[0] == VERSION
+    newest, begins_with = sections[0]
+    assert newest == VERSION, "CHANGELOG.md needs a section for the version in pyproject.toml."
+    assert begins_with == "###", f"CHANGELOG.md says nothing about {newest}."
+
+
+def test_actions_are_pinned() -> None:
+    """A tag can be moved to other code; a commit cannot."""
+    for file in (ROOT / ".github" / "workflows").glob("*.yml"):
+        used = re.findall(r"uses: (\S+)", file.read_text(encoding="utf-8"))
+        assert [action for action in used if not re.search("@[0-9a-f]{40}$", action)] == []
 
 
 def test_the_readme_says_what_is_rendered(render: Renders) -> None:

@@ -19,6 +19,20 @@ FIRST_PARTY = 'lint.isort.known-first-party = ["app", "tests"]'
 """An overlay has not all of the project's folders, by which ruff would know its own code."""
 
 
+def test_conditions_name_choices_that_exist() -> None:
+    """What compares an answer with a misspelt choice would never be rendered."""
+    assert list(template_code.unknown_choices()) == []
+
+
+def test_a_choice_that_does_not_exist_is_found() -> None:
+    """In a condition, wherever the answer stands, but not in other text."""
+    text = (
+        "{% if database == 'postgres' or 'sqlite' == database or example == 'x' %}oracle{% endif %}"
+    )
+
+    assert list(template_code.unknown_choices_in(text)) == [("database", "postgres")]
+
+
 def test_tools_can_read_almost_all_of_it() -> None:
     """Conditions belong into the names of folders, not into Python."""
     assert template_code.share() >= 95

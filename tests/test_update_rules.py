@@ -400,7 +400,7 @@ def test_the_readme_says_whose_each_file_is(
     for file in files:
         # Of a folder and one inside it, the latter counts.
         pattern = max((entry for entry in rows if covers(entry, file)), key=len, default=None)
-        assert pattern, f"The README does not say whose {file} is."
+        assert pattern, f"The table in template/README.md.jinja does not say whose {file} is."
         used.add(pattern)
         assert rows[pattern].startswith("Yours") == manifest.keeps(file), file
     # The owner's folders need not be there yet.
@@ -423,9 +423,10 @@ def test_the_guard_knows_every_question() -> None:
             continue
         if question.answers and question.details["type"] != "bool":
             listed = ", ".join(f"'{answer}'" for answer in question.answers)
-            assert f"'{name}': [{listed}]," in guard
+            assert f"'{name}': [{listed}]," in guard, f"answers_guard does not list {name}."
         default = {"str": "'[^']*'", "bool": "true|false"}[question.details["type"]]
-        assert re.search(rf"'{name}': {name} \| default\(({default})\),", guard)
+        known = re.search(rf"'{name}': {name} \| default\(({default})\),", guard)
+        assert known, f"answers_guard in copier.yml does not look at {name}."
 
 
 def update_by_hand(project: Path, *options: str) -> programs.Finished:

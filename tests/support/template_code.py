@@ -1,9 +1,11 @@
 """The Python code of the template, as tools can read it without rendering anything."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import jinja2.sandbox
+from jinja2 import nodes
 
 from support.questions import ROOT, Combination, read_questions
 from support.rendering import files_in
@@ -50,6 +52,28 @@ def share(template: Path = TEMPLATE) -> float:
     seen = sum(map(_lines, readable(template)))
     unseen = sum(_lines(path) for path in _files(template) if path.name.endswith(".py.jinja"))
     return 100 * seen / (seen + unseen)
+
+
+def unknown_choices(template: Path = TEMPLATE) -> Iterator[tuple[str, str, object]]:
+    """Yield what answers are compared with that nobody can choose: (file, question, value)."""
+    for path in _files(template):
+        name = path.relative_to(template).as_posix()
+        text = path.read_text(encoding="utf-8") if name.endswith(".jinja") else ""
+        yield from ((name, *found) for found in unknown_choices_in(f"{name}\n{text}"))
+
+
+def unknown_choices_in(text: str) -> Iterator[tuple[str, object]]:
+    """Yield what a template's text compares answers with that is not among their choices."""
+    choices = {
+        name: question.answers
+        for name, question in read_questions().items()
+        if question.details.get("choices")
+    }
+    for comparison in jinja2.sandbox.SandboxedEnvironment().parse(text).find_all(nodes.Compare):
+        for name in comparison.find_all(nodes.Name):
+            for constant in comparison.find_all(nodes.Const):
+                if constant.value not in choices.get(name.name, [constant.value]):
+                    yield name.name, constant.value
 
 
 def unexplained_conditions(text: str) -> list[str]:

@@ -50,5 +50,6 @@ def mentions(project: Path, answers: Mapping[str, Answer]) -> set[tuple[str, str
         for choice, words in CHOICE_WORDS[question].items()
         if choice != answer and words
         for path, text in texts.items()
-        if words.search(f"{path}\n{text}")
+        # Copier's own, which names each question.
+        if path != ".copier-answers.yml" and words.search(f"{path}\n{text}")
     }
