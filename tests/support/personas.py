@@ -86,7 +86,7 @@ EDITS: Mapping[str, tuple[str, str]] = {
         "database_pool_size: int = Field(default=15, ge=1)",
         "database_pool_size: int = Field(default=25, ge=1)",
     ),
-    "app/logs.py": ('path=scope["path"],', 'route=scope["path"],'),
+    "app/logs.py": ('method=scope["method"],', 'verb=scope["method"],'),
     "app/main.py": (
         "engine = create_engine(app.state.settings)",
         "engine = create_engine(app.state.settings)  # the one and only",

@@ -21,6 +21,13 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=database.Base.metadata.naming_convention)
 
 
+class Part(Base):
+    __tablename__ = "wiring_parts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("wiring_items.id"))
+
+
 class Item(Base):
     __tablename__ = "wiring_items"
     __table_args__ = (CheckConstraint("stock >= 0", name="stock"),)
@@ -28,14 +35,7 @@ class Item(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(50), unique=True)
     stock: Mapped[int] = mapped_column(default=0)
-    parts: Mapped[list["Part"]] = relationship(cascade="all, delete-orphan")
-
-
-class Part(Base):
-    __tablename__ = "wiring_parts"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    item_id: Mapped[int] = mapped_column(ForeignKey(Item.id))
+    parts: Mapped[list[Part]] = relationship(cascade="all, delete-orphan")
 
 
 class ItemIn(BaseModel):
