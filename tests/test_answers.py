@@ -68,8 +68,9 @@ def product_of_either(names: Sequence[str], values: Sequence[T]) -> list[tuple[s
 
 REFUSED = [
     *(" ", "\u3000"),
-    *("\n", "a\nb", "a\r\nb", "a\rb", "a\tb", "a\x00b", "\x1b[31m", "a\x7fb"),
-    *("a\x85b", "a\u2028b", "a\u2029b"),
+    *("\n", "a\nb", "a\r\nb", "\r", "a\tb", "\x00", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u2029"),
+    # Between letters, no rule about blank text refuses them.
+    *("a\rb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", "a\u2029b"),
     *("\ud800", "x" * 10_000),
 ]
 

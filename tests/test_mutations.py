@@ -656,8 +656,7 @@ CASES = [
 def test_a_mutation_is_up_to_date(case: Case, rendered: Callable[[Combination], Path]) -> None:
     """What it changes is there once, and so are the tests that it names; cheaper than to run it."""
     project = rendered(case.combination)
-    path = project / case.mutation.file
-    assert path.read_text(encoding="utf-8").count(case.mutation.old) == 1, f"See {path}."
+    read_once(project, case.mutation)
     for file, _, test in (name.partition("::") for name in case.mutation.fails):
         assert f"def {test}" in (project / file).read_text(encoding="utf-8")
 
@@ -705,12 +704,17 @@ def test_mutation_is_caught(
 @contextmanager
 def mutated(project: Path, mutation: Mutation) -> Iterator[None]:
     """Change the file, and put it back afterwards."""
-    path = project / mutation.file
-    original = path.read_text(encoding="utf-8")
-    found = original.count(mutation.old)
-    assert found == 1, f"Out of date: {mutation.file} has {found} times what is to be replaced."
+    path, original = project / mutation.file, read_once(project, mutation)
     path.write_text(original.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
         yield
     finally:
         path.write_text(original, encoding="utf-8")
+
+
+def read_once(project: Path, mutation: Mutation) -> str:
+    """Return the file's text, which must have once what the mutation replaces."""
+    text = (project / mutation.file).read_text(encoding="utf-8")
+    found = text.count(mutation.old)
+    assert found == 1, f"Out of date: {mutation.file} has {found} times what is to be replaced."
+    return text
