@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 import measuring
-from support.questions import Answer
 from support.rendering import Template
+from support.root import Answer
 from test_answers import ANSWERS, render_and_look, says_what_was_answered
 
 LIMIT = 1.2

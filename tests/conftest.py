@@ -1,7 +1,6 @@
 """The meta suite: options, what is collected, the shared fixtures, and the table at the end."""
 
 import argparse
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from support import interpreters, picture, results
+from support import interpreters, results
 from support.databases import DatabaseServer, missing_server, serve
 from support.projects import Project
 from support.questions import Combination, behavioural_product, read_questions
@@ -41,12 +40,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail, rather than skip, where a database server is missing",
     )
-    group.addoption(
-        "--picture",
-        type=_page,
-        metavar="FILE",
-        help="write a page that shows the results, and the files of any two combinations compared",
-    )
 
 
 def _shard(value: str) -> tuple[int, int]:
@@ -55,18 +48,6 @@ def _shard(value: str) -> tuple[int, int]:
         return int(part), int(parts)
     msg = f"{value!r} is not a part of a whole, such as 1/4."
     raise argparse.ArgumentTypeError(msg)
-
-
-def _page(value: str) -> Path:
-    """Refuse at the start what could not be written at the end."""
-    path = Path(value).absolute()
-    if path.is_dir():
-        msg = f"{value!r} is a folder: give the page a name in it, such as matrix.html."
-        raise argparse.ArgumentTypeError(msg)
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        msg = f"{value!r} cannot be written: {path.parent} is not a folder that takes new files."
-        raise argparse.ArgumentTypeError(msg)
-    return path
 
 
 RENDERS = pytest.StashKey[Path]()
@@ -245,6 +226,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(line)
     if (renders := terminalreporter.config.stash.get(RENDERS, None)) and renders.exists():
         terminalreporter.line(f"What was rendered is kept in {renders}.")
-    if page := terminalreporter.config.getoption("picture"):
-        picture.write(page, rows)
-        terminalreporter.line(f"The picture of the matrix is in {page}.")

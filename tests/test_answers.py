@@ -18,9 +18,10 @@ from test_file_options import PARSERS
 
 from support import programs
 from support.personas import begin
-from support.questions import TEXT_OPTIONS, Answer, read_questions
+from support.questions import TEXT_OPTIONS, read_questions
 from support.releases import History
 from support.rendering import Template, files_in
+from support.root import Answer
 
 T = TypeVar("T")
 

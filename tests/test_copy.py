@@ -9,14 +9,9 @@ from copier.errors import UserMessageError
 
 from support import programs
 from support.programs import Finished
-from support.questions import (
-    TEXT_OPTIONS,
-    Answer,
-    Combination,
-    first_of_each_database,
-    read_questions,
-)
+from support.questions import TEXT_OPTIONS, Combination, first_of_each_database, read_questions
 from support.rendering import Template
+from support.root import Answer
 
 REFUSALS = [
     ("project_name", "", "give the service a name"),

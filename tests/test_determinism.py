@@ -10,9 +10,10 @@ import yaml
 
 from support import programs
 from support.personas import begin
-from support.questions import Answer, Combination, behavioural_product
+from support.questions import Combination, behavioural_product
 from support.releases import History
 from support.rendering import Template, files_in, git
+from support.root import Answer
 
 TEXTS: dict[str, Answer] = {
     "project_name": "Größe & Wert",

@@ -13,7 +13,6 @@ import yaml
 
 from support import programs
 from support.questions import (
-    Answer,
     Combination,
     behavioural_product,
     file_product,
@@ -21,6 +20,7 @@ from support.questions import (
     read_questions,
 )
 from support.rendering import Template, texts_in
+from support.root import Answer
 from support.wording import mentions
 
 TEXTS: dict[str, Answer] = {

@@ -14,7 +14,6 @@ from support.checks import run_static_checks, run_tests_and_migrate
 from support.interpreters import TESTED_ON, parse
 from support.projects import Project
 from support.questions import (
-    ROOT,
     Combination,
     behavioural_product,
     file_product,
@@ -22,6 +21,7 @@ from support.questions import (
     with_file_options,
 )
 from support.results import Record
+from support.root import ROOT
 
 pytestmark = pytest.mark.needs_server
 

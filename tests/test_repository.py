@@ -7,8 +7,8 @@ import pytest
 
 from support.fragments import README, filled, fragments
 from support.golden import COMMAND
-from support.questions import ROOT
 from support.rendering import Renders
+from support.root import ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 

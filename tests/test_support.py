@@ -10,8 +10,8 @@ import pytest
 from support import programs
 from support.programs import Finished
 from support.projects import Project, outcomes
-from support.questions import ROOT
 from support.rendering import Template
+from support.root import ROOT
 
 CLOSING_LINES = {
     "12 passed in 3.40s": {"passed": 12},

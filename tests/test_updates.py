@@ -12,7 +12,7 @@ from support import interpreters, personas
 from support.checks import run_static_checks, run_tests_and_migrate
 from support.personas import begin, conflicts, grow, lost, read, save
 from support.projects import Project
-from support.questions import ROOT, Combination, first_of_each_database, product_of
+from support.questions import Combination, first_of_each_database, product_of
 from support.releases import (
     History,
     Manifest,
@@ -22,6 +22,7 @@ from support.releases import (
 )
 from support.rendering import Template, git, texts_in
 from support.results import Record
+from support.root import ROOT
 
 try:
     RELEASES: dict[str, Manifest] = {

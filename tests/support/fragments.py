@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from support.dead_weight import requirements
-from support.questions import ROOT, Answer, behavioural_product, read_questions
+from support.questions import behavioural_product, read_questions
 from support.rendering import Renders, files_in, folders_first
+from support.root import ROOT, Answer
 
 README = ROOT / "README.md"
 

@@ -14,29 +14,19 @@ import yaml
 
 from support.questions import (
     FILE_OPTIONS,
-    ROOT,
     TEXT_OPTIONS,
-    Answer,
     Combination,
     behavioural_product,
     read_questions,
 )
 from support.rendering import Renders, files_in, git
+from support.root import ROOT, Answer
 
 GOLDEN = ROOT / "tests" / "golden"
 
 PATHS = "paths.yml"
 
 COMMAND = "uv run tools/regenerate.py"
-
-SAMPLES: dict[str, Answer] = {
-    "project_name": "Song catalogue",
-    "project_slug": "songs-of-the-sea",
-    "description": "Keeps what people sing.",
-    "author_name": "Ada Lovelace",
-    "author_email": "ada@example.com",
-}
-"""For each question that takes any text, one answer that is not the default."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,7 @@ def every_change() -> list[Change]:
         Change(question.name, answer)
         for question in read_questions().values()
         if not question.computed
-        for answer in question.answers or [SAMPLES[question.name]]
+        for answer in question.answers or [question.option.sample]
         if answer != question.details["default"]
     ]
 

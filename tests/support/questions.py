@@ -10,15 +10,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
-
-Answer = str | bool
-
-TEXT_OPTIONS = ("project_name", "project_slug", "description", "author_name", "author_email")
-"""Questions that take any text; what they write is data, never code."""
-
-FILE_OPTIONS = ("license", "python_version", "ci")
-"""Questions that add files or change metadata, but no code that runs."""
+from support.options import Option, read_options
+from support.root import ROOT, Answer
 
 
 @dataclass(frozen=True)
@@ -34,9 +27,14 @@ class Question:
         return self.details.get("when") is False
 
     @property
+    def option(self) -> Option:
+        """Its description; without one, the answer is assumed to change code."""
+        return read_options().get(self.name, Option(self.name, "behaviour", "full"))
+
+    @property
     def behavioural(self) -> bool:
-        """Whether the answer changes code; anything not declared otherwise is assumed to."""
-        return not self.computed and self.name not in (*TEXT_OPTIONS, *FILE_OPTIONS)
+        """Whether the answer changes code."""
+        return not self.computed and self.option.kind == "behaviour"
 
     @property
     def answers(self) -> list[Answer]:
@@ -60,6 +58,15 @@ def read_questions(copier_yml: Path = ROOT / "copier.yml") -> dict[str, Question
         for name, details in settings.items()
         if not name.startswith("_")
     }
+
+
+def names_of(kind: str) -> list[str]:
+    """Return the questions of a kind, in the order in which they are asked."""
+    return [q.name for q in read_questions().values() if not q.computed and q.option.kind == kind]
+
+
+TEXT_OPTIONS = names_of("text")
+FILE_OPTIONS = names_of("files")
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,20 @@ class Combination:
 
 
 def behavioural_product() -> list[Combination]:
-    """Return the full product of the behavioural options."""
+    """Return the full product of the behavioural options; those of pairwise ones take turns."""
     return product_of(_all())
 
 
 def product_of(questions: Iterable[Question]) -> list[Combination]:
-    """Return the full product of the behavioural options among these questions."""
-    return [Combination(answers) for answers in _product(q for q in questions if q.behavioural)]
+    """Return what `behavioural_product` would if these were all the questions."""
+    behavioural = [question for question in questions if question.behavioural]
+    in_turn = [question for question in behavioural if question.option.product == "pairwise"]
+    full = [question for question in behavioural if question not in in_turn]
+    combinations = [Combination(answers) for answers in _product(full)]
+    return [
+        Combination(combination.answers)
+        for combination in with_file_options(combinations, _product(in_turn))
+    ]
 
 
 def first_of_each_database() -> list[Combination]:

@@ -15,8 +15,9 @@ import jinja2
 import plumbum
 import yaml
 
-from support.questions import ROOT, Answer, Question
+from support.questions import Question
 from support.rendering import Template, commit, copy_working_tree, git, version_tag
+from support.root import ROOT, Answer
 
 
 def release_commits(repository: Path = ROOT) -> dict[str, str]:

@@ -13,7 +13,7 @@ import plumbum
 import yaml
 
 from support.programs import environment, run
-from support.questions import ROOT, Answer
+from support.root import ROOT, Answer
 
 COMMITTER = {
     f"GIT_{role}_{part}": value

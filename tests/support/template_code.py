@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 import jinja2.sandbox
 from jinja2 import nodes
 
-from support.questions import ROOT, Combination, read_questions
+from support.questions import Combination, read_questions
 from support.rendering import files_in
+from support.root import ROOT
 
 TEMPLATE = ROOT / "template"
 
