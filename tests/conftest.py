@@ -1,9 +1,10 @@
 """The meta suite: options, what is collected, the shared fixtures, and the table at the end."""
 
 import argparse
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 
 from support import interpreters, results
 from support.databases import DatabaseServer, missing_server, serve
+from support.environments import Environments
 from support.projects import Project
-from support.questions import Combination, behavioural_product, read_questions
+from support.questions import Combination, behavioural_product, first_of, read_questions
 from support.releases import History, read_history
 from support.rendering import Renders, Template, snapshot
 from support.template_code import share
@@ -38,7 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--require-all",
         action="store_true",
-        help="fail, rather than skip, where a database server is missing",
+        help="fail, rather than skip, where something is missing",
+    )
+    group.addoption(
+        "--require-pythons",
+        action="store_true",
+        help="fail at the start if a Python that the template offers is missing",
     )
 
 
@@ -67,10 +74,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Show progress in the process that has a terminal."""
-    plugins = session.config.pluginmanager
-    if terminal := plugins.get_plugin("terminalreporter"):
-        plugins.register(results.Progress(terminal))
+    """Refuse to begin what cannot be complete."""
+    if session.config.getoption("require_pythons") and (missing := interpreters.missing()):
+        pytest.exit(f"Not found: Python {', '.join(missing)}.", returncode=1)
 
 
 @pytest.hookimpl(trylast=True)
@@ -81,14 +87,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    """Say what can be tested on this machine, and how much of the template tools can read."""
-    missing = [version for version in interpreters.WANTED if not interpreters.find(version)]
-    found = [version for version in interpreters.WANTED if version not in missing]
-    header = f"interpreters: {', '.join(found)}"
-    return [
-        f"{header} (not found, so not tested: {', '.join(missing)})" if missing else header,
-        f"template: {share():.1f}% of its lines of Python are Python before they are rendered",
-    ]
+    """Say how much of the template tools can read."""
+    return [f"template: {share():.1f}% of its lines of Python are Python before they are rendered"]
 
 
 @pytest.hookimpl(trylast=True)
@@ -116,35 +116,46 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if database is None or not item.get_closest_marker("needs_server"):
         return
     if reason := missing_server(database):
-        results.Record(item.user_properties).row(database)
-        if item.config.getoption("require_all"):
-            pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Measure every test."""
-    with results.measured(item.user_properties):
-        return (yield)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under --require-all, whatever is skipped has failed."""
+    report = yield
+    if report.skipped and item.config.getoption("require_all"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped, but --require-all: {report.longrepr}"
+    return report
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest) -> results.Record:
-    """The test's entries for the table."""
-    return results.Record(request.node.user_properties)
+def say(request: pytest.FixtureRequest) -> results.Say:
+    """Adds a line to the end of the run."""
+    return lambda line: request.node.user_properties.append((results.RAN, line))
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what all processes of this run use."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(shared_folder: Path) -> Template:
     """The working tree's template, ready to be rendered."""
-    return snapshot(tmp_path_factory.mktemp("snapshot"))
+    return snapshot(shared_folder / "template")
 
 
 @pytest.fixture(scope="session")
-def render(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Renders:
+def render(template: Template, shared_folder: Path) -> Renders:
     """Renders any answers, the same only once; the results are looked at, and never changed."""
-    return Renders(template, tmp_path_factory.mktemp("renders"))
+    return Renders(template, shared_folder / "renders")
 
 
 @pytest.fixture(scope="session")
@@ -154,26 +165,34 @@ def rendered(render: Renders) -> Callable[[Combination], Path]:
 
 
 @pytest.fixture(scope="session")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+def history(shared_folder: Path) -> History:
     """Each release of the template, and the working tree as the newest."""
-    return read_history(tmp_path_factory.mktemp("history") / "template")
+    return read_history(shared_folder / "history")
 
 
 @pytest.fixture(scope="session")
-def shared_settings(pytestconfig: pytest.Config, worker_id: str) -> dict[str, str]:
+def settings(pytestconfig: pytest.Config, worker_id: str) -> dict[str, str]:
     """The environment variables of every project."""
     # mypy reads each library once for each process, and not once for each combination.
     return {"MYPY_CACHE_DIR": str(pytestconfig.cache.mkdir(f"mypy-{worker_id}"))}
 
 
 @pytest.fixture(scope="session")
-def make_project(template: Template, shared_settings: dict[str, str]) -> Callable[..., Project]:
-    """Render a combination; the environment comes with the first `uv run`."""
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    """The virtual environments that this process's projects share."""
+    return Environments(tmp_path_factory.mktemp("environments"))
 
-    def make(path: Path, combination: Combination, **settings: str) -> Project:
+
+@pytest.fixture(scope="session")
+def make_project(
+    render: Renders, settings: dict[str, str], environments: Environments
+) -> Callable[..., Project]:
+    """Render a combination; its environment comes with the first `uv run`."""
+
+    def make(path: Path, combination: Combination, **more: str) -> Project:
         version = str(combination.answers.get("python_version", interpreters.WANTED[0]))
-        template.render(path, combination.answers)
-        return Project(path, interpreters.at_least(version), shared_settings | settings)
+        shutil.copytree(render(combination.answers), path)
+        return Project(path, interpreters.at_least(version), settings | more, environments)
 
     return make
 
@@ -182,7 +201,7 @@ def make_project(template: Template, shared_settings: dict[str, str]) -> Callabl
 def kept_projects(
     make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Combination], Project]:
-    """Projects that many tests use, and leave as they were, because environments take time."""
+    """Projects that many tests use, and leave as they were."""
 
     @cache
     def make(name: str) -> Project:
@@ -198,31 +217,32 @@ def kept_projects(
 def servers(
     kept_projects: Callable[[Combination], Project],
 ) -> Iterator[Callable[[Combination], DatabaseServer]]:
-    """Database servers that run until the end, one for each kept project that asks for it."""
+    """Database servers that run until the end, one for each database that is asked for."""
     started: dict[str, DatabaseServer] = {}
     with ExitStack() as stack:
 
         def start(combination: Combination) -> DatabaseServer:
-            name = str(combination)
+            name = combination.database
             if name not in started:
-                started[name] = stack.enter_context(serve(kept_projects(combination)))
+                started[name] = stack.enter_context(serve(kept_projects(first_of(name))))
             return started[name]
 
         yield start
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """End with the table, and with the page if one was asked for."""
+    """End with what the tests have to say, and with what was not run."""
     reports = [
         report
         for category in terminalreporter.stats.values()
         for report in category
         if isinstance(report, pytest.TestReport)
     ]
-    rows = results.rows(reports)
-    if lines := results.table(rows.values()):
+    if lines := results.said(reports):
         terminalreporter.section("combinations")
         for line in lines:
             terminalreporter.line(line)
+    if missing := interpreters.missing():
+        terminalreporter.line(f"Not run: Python {', '.join(missing)} (not found).")
     if (renders := terminalreporter.config.stash.get(RENDERS, None)) and renders.exists():
         terminalreporter.line(f"What was rendered is kept in {renders}.")

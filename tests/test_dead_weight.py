@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from support.coverage import measure_coverage
 from support.dead_weight import (
     EVIDENCE,
     READ_BY_NAME,
@@ -24,14 +23,10 @@ from support.dead_weight import (
 from support.projects import Project
 from support.questions import Combination, behavioural_product, first_of
 from support.rendering import files_in
-from support.results import Record
 
 COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
 
 SQLITE = first_of("sqlite")
-
-LEAST_COVERAGE = 95.0
-"""Percent of the lines and branches of app/."""
 
 Rendered = Callable[[Combination], Path]
 KeptProjects = Callable[[Combination], Project]
@@ -67,21 +62,6 @@ def test_every_file_is_reachable(combination: Combination, rendered: Rendered) -
 def test_every_name_is_used(combination: Combination, rendered: Rendered) -> None:
     """Functions, classes, methods and constants; those of app/ not only by tests."""
     assert not unused_names(rendered(combination))
-
-
-@pytest.mark.needs_server
-@COMBINATIONS
-def test_generated_tests_run_the_application(
-    combination: Combination, kept_projects: KeptProjects, tmp_path: Path, record: Record
-) -> None:
-    """A service starts its life with tests that would notice if something broke."""
-    record.row(f"{combination}, coverage")
-    project = kept_projects(combination)
-    coverage = measure_coverage(project, project.path, tmp_path / "coverage")
-    record.tests(coverage.tests)
-    record.coverage(coverage.percent)
-    missing = "\n".join(coverage.missing)
-    assert coverage.percent >= LEAST_COVERAGE, f"{coverage.percent:.1f} %; not run:\n{missing}"
 
 
 def test_evidence_is_still_needed(rendered: Rendered) -> None:
@@ -299,47 +279,3 @@ def route() -> None: ...
         "app/limits.py: unused property 'decorated'",
         "tests/running.py: unused function 'start'",
     ]
-
-
-def test_coverage_names_what_was_not_run(kept_projects: KeptProjects, tmp_path: Path) -> None:
-    """Lines, branches and files that nothing imports; what runs in greenlets counts as run."""
-    append(
-        tmp_path,
-        "app/main.py",
-        """\
-import asyncio
-from sqlalchemy.util import await_only
-
-def always_more(value):
-    if value:
-        value += 1
-    return value
-
-def unused():
-    return 1
-
-def in_greenlet():
-    await_only(asyncio.sleep(0))
-    return always_more(1)
-""",
-    )
-    append(tmp_path, "app/alone.py", "x = 1\n")
-    append(tmp_path, "app/__init__.py", "")
-    append(
-        tmp_path,
-        "tests/test_main.py",
-        """\
-import asyncio
-from sqlalchemy.util import greenlet_spawn
-from app.main import in_greenlet
-
-def test_used():
-    assert asyncio.run(greenlet_spawn(in_greenlet)) == 2
-""",
-    )
-    append(tmp_path, "pyproject.toml", '[tool.coverage.run]\nomit = ["app/alone.py"]\n')
-    coverage = measure_coverage(kept_projects(SQLITE), tmp_path, tmp_path / "data")
-    assert coverage.tests == 1
-    assert coverage.missing == ["app/alone.py: 1", "app/main.py: 10, 5 to 7"]
-    # 10 of 12 lines and 1 of 2 branches.
-    assert coverage.percent == pytest.approx(100 * 11 / 14)

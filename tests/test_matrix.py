@@ -1,17 +1,21 @@
 """Every combination, taken through all that its owner would do on the first day."""
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support import interpreters, programs
-from support.checks import run_static_checks, run_tests_and_migrate
-from support.interpreters import TESTED_ON, parse
+from support import interpreters, proofs, results
+from support.checks import (
+    functions,
+    migrate,
+    run_static_checks,
+    run_tests,
+    run_tests_under_coverage,
+)
+from support.databases import ELSEWHERE, DatabaseServer
+from support.interpreters import parse
 from support.projects import Project
 from support.questions import (
     Combination,
@@ -20,8 +24,7 @@ from support.questions import (
     first_of_each_database,
     with_file_options,
 )
-from support.results import Record
-from support.root import ROOT
+from support.results import stage
 
 pytestmark = pytest.mark.needs_server
 
@@ -43,90 +46,68 @@ ONE_PER_DATABASE = with_file_options(
 )
 
 MakeProject = Callable[..., Project]
+Servers = Callable[[Combination], DatabaseServer]
 
-
-def packages(project: Project) -> set[str]:
-    """Return the names in the lock file: what the project depends on may not have its own name."""
-    lock = (project.path / "uv.lock").read_text(encoding="utf-8")
-    return set(re.findall(r'^name = "(.+)"$', lock, re.MULTILINE))
-
-
-def slugs_refused() -> set[str]:
-    """Return the names that the rule for slugs lists."""
-    rules = (ROOT / "includes" / "answers.jinja").read_text(encoding="utf-8")
-    (names,) = re.findall(r"text in \[(.*?)\]", rules, re.DOTALL)
-    return set(re.findall("'(.+?)'", names))
+LEAST_COVERAGE = 95.0
+"""Percent of the lines and branches of app/."""
 
 
 @pytest.mark.parametrize("combination", MATRIX, ids=str)
 def test_combination(
-    combination: Combination, make_project: MakeProject, tmp_path: Path, record: Record
+    combination: Combination,
+    make_project: MakeProject,
+    servers: Servers,
+    tmp_path: Path,
+    say: results.Say,
 ) -> None:
     """A fresh project is clean to every tool, its tests pass, and its migrations are complete."""
-    record.row(combination)
-    with record.stage("render"):
-        project = make_project(tmp_path / "service", combination)
-        project.git("init", "--quiet")
-        project.git("add", "--all")
-    with record.stage("dependencies"):
+    project = make_project(tmp_path / "service", combination)
+    project.git("init", "--quiet")
+    project.git("add", "--all")
+    shipped = functions(project.path / "tests")
+    proofs.drop(project.path, combination.answers)
+    with stage("dependencies"):
         project.run("uv", "sync")
-        assert packages(project) - {project.slug} <= slugs_refused()
-    run_static_checks(project, record)
-    run_tests_and_migrate(project, record)
-    with record.stage("born formatted"):
+    run_static_checks(project)
+    on_server = project.with_settings(TEST_DATABASE_URL=servers(combination).url)
+    coverage = run_tests_under_coverage(on_server, tmp_path / "coverage")
+    missing = "\n".join(coverage.missing)
+    assert coverage.percent >= LEAST_COVERAGE, f"{coverage.percent:.1f} %; not run:\n{missing}"
+    migrate(project, servers(combination))
+    with stage("born formatted"):
         project.uv_run("ruff", "format")
         project.uv_run("ruff", "check", "--fix")
         # Nor has anything above left a file behind that git would see.
         status = project.git("status", "--porcelain").splitlines()
-        assert [line for line in status if not line.startswith("A  ")] == ["?? uv.lock"]
-
-
-@pytest.mark.parametrize("combination", ONE_PER_DATABASE[:1], ids=str)
-def test_the_workflow_runs(
-    combination: Combination, make_project: MakeProject, tmp_path: Path, record: Record
-) -> None:
-    """Each command of the workflow works, the hooks of pre-commit included."""
-    record.row(f"{combination}, workflow")
-    files = {**combination.files, "ci": "github"}
-    project = make_project(tmp_path / "service", replace(combination, files=files))
-    project.git("init", "--quiet")
-    project.git("add", "--all")
-    text = (project.path / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    steps = yaml.safe_load(text)["jobs"]["check"]["steps"]
-    # The hooks look for uv, too.
-    path = os.pathsep.join([str(Path(programs.uv()).parent), os.environ["PATH"]])
-    for step in steps:
-        # Checking out and installing uv are done here.
-        if "run" in step and step["run"] != "pipx install uv":
-            with record.stage(step["run"]):
-                project.run(*step["run"].split(), env={"PATH": path})
+        left = [line for line in status if not line.startswith("A  ")]
+        assert left == ["?? tests/proofs/", "?? uv.lock"]
+    say(
+        f"{combination}: {coverage.tests} tests ({shipped} of the functions are shipped) "
+        f"run {coverage.percent:.1f}% of app/"
+    )
 
 
 @pytest.mark.parametrize("combination", ONE_PER_DATABASE, ids=str)
 def test_lowest_versions(
-    combination: Combination, make_project: MakeProject, tmp_path: Path, record: Record
+    combination: Combination, make_project: MakeProject, servers: Servers, tmp_path: Path
 ) -> None:
     """The lower bounds in the generated pyproject.toml are true."""
-    record.row(f"{combination}, lowest versions")
     project = make_project(tmp_path / "service", combination, UV_RESOLUTION="lowest-direct")
-    with record.stage("dependencies"):
-        project.run("uv", "sync")
-    run_tests_and_migrate(project, record)
+    check(project, servers(combination))
 
 
-@pytest.mark.parametrize("version", list(filter(interpreters.find, TESTED_ON)))
 @pytest.mark.parametrize("combination", ONE_PER_DATABASE, ids=str)
-def test_interpreter(
-    combination: Combination,
-    version: str,
-    make_project: MakeProject,
-    tmp_path: Path,
-    record: Record,
+def test_newest_python(
+    combination: Combination, make_project: MakeProject, servers: Servers, tmp_path: Path
 ) -> None:
-    """A project that admits old Pythons works on newer ones too."""
-    record.row(f"{combination}, Python {version}")
-    rendered = make_project(tmp_path / "service", combination)
-    project = replace(rendered, python=interpreters.at_least(version))
-    with record.stage("dependencies"):
+    """A project that admits old Pythons works on the newest one too, and in another time zone."""
+    rendered = make_project(tmp_path / "service", combination, TZ=ELSEWHERE)
+    check(replace(rendered, python=interpreters.at_least(NEWEST_FOUND)), servers(combination))
+
+
+def check(project: Project, server: DatabaseServer) -> None:
+    """Run the project's tests on a server of their own, and its migrations."""
+    with stage("dependencies"):
         project.run("uv", "sync")
-    run_tests_and_migrate(project, record)
+    run_tests(project)
+    migrate(project, server)

@@ -17,7 +17,6 @@ from support.databases import DatabaseServer
 from support.options import Mutation, read_options
 from support.projects import Project
 from support.questions import Combination, behavioural_product
-from support.results import Record
 
 NOTICED = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
 
@@ -90,11 +89,8 @@ def proven_projects(
 
 @pytest.mark.needs_server
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_mutation_is_caught(
-    case: Case, proven_projects: Callable[[Combination], Project], record: Record
-) -> None:
+def test_mutation_is_caught(case: Case, proven_projects: Callable[[Combination], Project]) -> None:
     """Where the generated tests passed, the ones that the mutation names now fail."""
-    record.row(f"{case.combination}, mutations")
     project, fails = proven_projects(case.combination), case.mutation.fails
     stop_early = ["-x"] if len(fails) == 1 else []
     with mutated(project.path, case.mutation):
@@ -105,7 +101,6 @@ def test_mutation_is_caught(
     noticed = [test for word, test in NOTICED.findall(finished.stdout) if word in accepted]
     for test in fails:
         assert any(name.startswith(test) for name in noticed), f"Not noticed: {finished.report()}"
-    record.tests(1)
 
 
 @contextmanager

@@ -1,25 +1,54 @@
 """What a project is checked with, whether it is new or updated."""
 
-from support.databases import serve
+import ast
+from pathlib import Path
+
+from support.coverage import Coverage, measure
+from support.databases import DatabaseServer
 from support.projects import Project
-from support.results import Record
+from support.results import stage
 
 
-def run_static_checks(project: Project, record: Record) -> None:
+def run_static_checks(project: Project) -> None:
     """Run the formatter, the linter and the type checker; all must be content."""
-    with record.stage("formatter"):
+    with stage("formatter"):
         project.uv_run("ruff", "format", "--check")
-    with record.stage("linter"):
+    with stage("linter"):
         project.uv_run("ruff", "check")
-    with record.stage("type checker"):
+    with stage("type checker"):
         project.uv_run("mypy")
 
 
-def run_tests_and_migrate(project: Project, record: Record) -> None:
-    """Run the generated tests, then migrate an empty database and compare it with the models."""
-    with record.stage("generated tests"):
-        record.tests(project.tests())
-    with record.stage("migrations"), serve(project) as server:
+def run_tests(project: Project) -> int:
+    """Run the project's tests, all of which must pass, and return their number."""
+    with stage("tests"):
+        passed = project.tests()
+        assert passed >= functions(project.path / "tests")
+    return passed
+
+
+def run_tests_under_coverage(project: Project, data: Path) -> Coverage:
+    """Run the project's tests, all of which must pass, and measure what they run of app/."""
+    with stage("tests"):
+        coverage = measure(project, data)
+        assert coverage.tests >= functions(project.path / "tests")
+    return coverage
+
+
+def migrate(project: Project, server: DatabaseServer) -> None:
+    """Migrate an empty database and compare it with the models."""
+    with stage("migrations"):
         env = {"DATABASE_URL": server.create()}
         project.uv_run(project.slug, "db", "upgrade", env=env)
+        current = project.uv_run(project.slug, "db", "current", env=env).stdout
+        assert ("(head)" in current) == any(project.path.glob("migrations/versions/*.py"))
         project.uv_run(project.slug, "db", "check", env=env)
+
+
+def functions(folder: Path) -> int:
+    """Count the test functions below a folder: the least number of tests that must run."""
+    return sum(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        for file in folder.rglob("test_*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    )

@@ -22,8 +22,15 @@ class Coverage:
     """One line for each file of which something was not run."""
 
 
-def measure_coverage(environment: Project, project: Path, data: Path) -> Coverage:
-    """Run the generated tests, all of which must pass, and measure lines and branches."""
+def measure(environment: Project, data: Path, project: Path | None = None) -> Coverage:
+    """Run a project's tests, all of which must pass, and measure lines and branches.
+
+    Args:
+        environment: the project in whose environment they run.
+        data: a file to write.
+        project: the folder with the tests, if it is another one.
+    """
+    project = project or environment.path
     command = (programs.uv(), "run", "--project", str(environment.path), "--with", COVERAGE)
     # Beside the project, which stays as it was; without settings of its own that leave code out.
     options = (f"--data-file={data}", "--rcfile=/dev/null")

@@ -51,13 +51,17 @@ class DatabaseServer:
         raise AssertionError(msg)
 
 
+ELSEWHERE = "Asia/Kathmandu"
+"""A time zone in which neither hours nor minutes are those of UTC."""
+
+
 @contextmanager
 def serve(project: Project) -> Iterator[DatabaseServer]:
-    """Run the server that the project's own tests would start."""
+    """Run the server that the project's own tests would start, as in another time zone."""
     with subprocess.Popen(
         [programs.uv(), "run", "--quiet", "python", str(SERVE)],
         cwd=project.path,
-        env=project.environment(),
+        env=project.environment({"TZ": ELSEWHERE}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -14,9 +14,6 @@ from support.questions import read_questions
 WANTED = [str(version) for version in read_questions()["python_version"].answers]
 """The versions that the template offers, oldest first."""
 
-TESTED_ON = ("3.11", "3.13")
-"""The versions on which one combination of each database is run, besides the matrix."""
-
 Version = tuple[int, int]
 
 
@@ -33,6 +30,11 @@ def at_least(version: str) -> Path:
             return found
     msg = f"No Python {version} or newer was found."
     raise LookupError(msg)
+
+
+def missing() -> list[str]:
+    """Return the versions that the template offers and this machine does not have."""
+    return [version for version in WANTED if not find(version)]
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Self
 import yaml
 
 from support import programs
+from support.environments import Environments
 from support.programs import Finished
 
 CLOSING_LINE = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+) in [\d.]+s\b.*$", re.MULTILINE)
@@ -22,6 +23,15 @@ class Project:
     python: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for every program, such as UV_RESOLUTION."""
+    environments: Environments | None = None
+    """Where it shares a virtual environment with others; without it, it has its own."""
+
+    @property
+    def environment_path(self) -> Path:
+        """The project's virtual environment, which `uv sync` makes."""
+        if self.environments is None:
+            return self.path / ".venv"
+        return self.environments.of(self.path, self.python, self.settings)
 
     @property
     def slug(self) -> str:
@@ -49,7 +59,11 @@ class Project:
 
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment that `run` uses."""
-        return programs.environment(UV_PYTHON=str(self.python), **self.settings, **(env or {}))
+        return programs.environment(
+            UV_PYTHON=str(self.python),
+            UV_PROJECT_ENVIRONMENT=str(self.environment_path),
+            **{**self.settings, **(env or {})},
+        )
 
     def uv_run(
         self,

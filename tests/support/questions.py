@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import jinja2.sandbox
 import yaml
 
 from support.options import Option, read_options
@@ -67,6 +68,19 @@ def names_of(kind: str) -> list[str]:
 
 TEXT_OPTIONS = names_of("text")
 FILE_OPTIONS = names_of("files")
+
+
+def with_computed(answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """Return the answers, the defaults of other questions, and what is computed from them."""
+    environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    values: dict[str, Any] = {}
+    for name, question in read_questions().items():
+        default = question.details["default"]
+        if question.computed and question.details["type"] == "bool":
+            values[name] = environment.from_string(default).render(values) == "True"
+        elif not question.computed:
+            values[name] = answers.get(name, default)
+    return values
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The template's releases, derived from the history: no tag is needed, and none is trusted."""
 
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -12,11 +11,18 @@ from typing import Any
 
 import copier
 import jinja2
-import plumbum
 import yaml
 
 from support.questions import Question
-from support.rendering import Template, commit, copy_working_tree, git, version_tag
+from support.rendering import (
+    Template,
+    commit,
+    copy_working_tree,
+    git,
+    once,
+    quick_copier,
+    version_tag,
+)
 from support.root import ROOT, Answer
 
 
@@ -79,7 +85,7 @@ class History:
         tag: str | None,
         data: dict[str, Any] | None,
     ) -> None:
-        with plumbum.local.env(GIT_CONFIG_GLOBAL=os.devnull):
+        with quick_copier():
             run(
                 project,
                 data=data,
@@ -94,22 +100,34 @@ class History:
 def read_history(directory: Path) -> History:
     """Clone this repository, tag its releases, and add the working tree as one more."""
     releases = release_commits()
-    git(ROOT, "clone", "--quiet", "--no-tags", "--no-checkout", str(ROOT), str(directory))
-    for version, sha in releases.items():
-        git(directory, "tag", f"v{version}", sha)
-    git(directory, "symbolic-ref", "HEAD", "refs/heads/working-tree")
-    copy_working_tree(directory)
-    return add_release(directory, tuple(f"v{version}" for version in releases))
+    tags = tuple(f"v{version}" for version in releases)
+
+    def make(folder: Path) -> None:
+        git(ROOT, "clone", "--quiet", "--no-tags", "--no-checkout", str(ROOT), str(folder))
+        for tag, sha in zip(tags, releases.values(), strict=True):
+            git(folder, "tag", tag, sha)
+        git(folder, "symbolic-ref", "HEAD", "refs/heads/working-tree")
+        copy_working_tree(folder)
+        add_release(folder, tags)
+
+    once(directory, make)
+    return History(directory, *_targets(directory, tags))
 
 
 def add_release(directory: Path, releases: tuple[str, ...]) -> History:
     """Commit the files in `directory` as the target of updates from `releases`."""
+    older, target = _targets(directory, releases)
+    commit(directory, target)
+    return History(directory, older, target)
+
+
+def _targets(directory: Path, releases: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Return the releases to update from, and the tag of the files in `directory`."""
     target = version_tag(directory)
     if target in releases:
         # What came after a release, and is none yet.
         target += ".post1"
-    commit(directory, target)
-    return History(directory, tuple(tag for tag in releases if tag != target), target)
+    return releases, target
 
 
 OVERLAY = re.compile(r"\{% if (?P<condition>[^%]+) %\}\.\{% endif %\}/")

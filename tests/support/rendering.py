@@ -2,16 +2,24 @@
 
 import os
 import shutil
+import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path, PurePath
+from types import CodeType
+from unittest import mock
 
 import copier
+import jinja2
 import plumbum
 import yaml
+from copier._main import Worker
 
+from support.options import spelled
 from support.programs import environment, run
 from support.root import ROOT, Answer
 
@@ -74,9 +82,7 @@ class Template:
         if unknown := answers.keys() - self.questions:
             msg = f"copier.yml does not ask for: {', '.join(sorted(unknown))}."
             raise ValueError(msg)
-        # The user's own git configuration and Copier settings must not change what is tested.
-        # Copier runs git through plumbum, which has a copy of the environment of its own.
-        with plumbum.local.env(GIT_CONFIG_GLOBAL=os.devnull):
+        with quick_copier():
             copier.run_copy(
                 str(self.path),
                 destination,
@@ -89,31 +95,80 @@ class Template:
         return destination
 
 
+@contextmanager
+def quick_copier() -> Iterator[None]:
+    """Let Copier render without the user's configuration, and without what takes most of its time.
+
+    Copier runs git once for each rendered file, and compiles each template again for each render.
+    Only the executable bit in a git index depends on the former, where git ignores that of files.
+    """
+    # Copier runs git through plumbum, which has a copy of the environment of its own.
+    with (
+        plumbum.local.env(GIT_CONFIG_GLOBAL=os.devnull),
+        mock.patch.object(Worker, "_sync_git_index_executable_bit"),
+        mock.patch.object(jinja2.Environment, "compile", _compile_once),
+    ):
+        yield
+
+
+COMPILE: Callable[..., CodeType] = jinja2.Environment.compile
+COMPILED: dict[tuple[object, ...], CodeType] = {}
+
+
+def _compile_once(
+    self: jinja2.Environment, source: str, name: str | None = None, *_: object
+) -> CodeType:
+    key = (source, name, self.keep_trailing_newline, self.trim_blocks, self.lstrip_blocks)
+    if key not in COMPILED:
+        COMPILED[key] = COMPILE(self, source, name)
+    return COMPILED[key]
+
+
+def once(path: Path, make: Callable[[Path], object]) -> Path:
+    """Make a folder that several processes share, unless one of them has made it already.
+
+    Args:
+        path: where it is to be.
+        make: fills a folder that does not exist yet, and is then moved to that place.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="new-") as folder:
+            made = Path(folder, "made")
+            make(made)
+            try:
+                made.rename(path)
+            except OSError:
+                # Another process was quicker, with the same result.
+                assert path.exists()
+    return path
+
+
 class Renders:
-    """Renders that are only read, so the same answers are rendered once."""
+    """Renders that are only read, so the same answers are rendered once, for all processes."""
 
     def __init__(self, template: Template, directory: Path) -> None:
         """Render that template below that directory."""
         self._template = template
         self._directory = directory
-        self._made: dict[frozenset[tuple[str, Answer]], Path] = {}
 
     def __call__(self, answers: Mapping[str, Answer]) -> Path:
         """Return the project for these answers, and the defaults of all other questions."""
-        key = frozenset(answers.items())
-        if key not in self._made:
-            path = self._directory / f"render-{len(self._made)}" / "service"
-            self._made[key] = self._template.render(path, answers)
-        return self._made[key]
+        key = "\n".join(sorted(f"{name}={spelled(answer)}" for name, answer in answers.items()))
+        path = self._directory / sha256(key.encode()).hexdigest()[:16]
+        return once(path, lambda folder: self._template.render(folder, answers))
 
 
 def snapshot(directory: Path) -> Template:
     """Commit and tag a copy of the working tree, so that renders are clean and know a version."""
+    once(directory, _commit_working_tree)
+    return Template(directory, version_tag(directory))
+
+
+def _commit_working_tree(directory: Path) -> None:
     copy_working_tree(directory)
     git(directory, "init", "--quiet", "--initial-branch=main")
-    tag = version_tag(directory)
-    commit(directory, tag)
-    return Template(directory, tag)
+    commit(directory, version_tag(directory))
 
 
 def copy_working_tree(directory: Path) -> None:
