@@ -206,7 +206,7 @@ def kept_projects(
     @cache
     def make(name: str) -> Project:
         project = make_project(tmp_path_factory.mktemp(name) / "service", combinations[name])
-        project.run("uv", "sync")
+        project.sync()
         return project
 
     combinations = {str(combination): combination for combination in behavioural_product()}

@@ -67,7 +67,7 @@ def test_combination(
     shipped = functions(project.path / "tests")
     proofs.drop(project.path, combination.answers)
     with stage("dependencies"):
-        project.run("uv", "sync")
+        project.sync()
     run_static_checks(project)
     on_server = project.with_settings(TEST_DATABASE_URL=servers(combination).url)
     coverage = run_tests_under_coverage(on_server, tmp_path / "coverage")
@@ -108,6 +108,6 @@ def test_newest_python(
 def check(project: Project, server: DatabaseServer) -> None:
     """Run the project's tests on a server of their own, and its migrations."""
     with stage("dependencies"):
-        project.run("uv", "sync")
+        project.sync()
     run_tests(project)
     migrate(project, server)

@@ -6,16 +6,18 @@ that the service promises; the generated tests that it names must then fail.
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from support.databases import DatabaseServer
+from support import proofs
+from support.databases import ELSEWHERE, DatabaseServer
+from support.forked import Runner, changed, forking
 from support.options import Mutation, read_options
-from support.projects import Project
+from support.projects import Project, outcomes
 from support.questions import Combination, behavioural_product
 
 NOTICED = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -59,59 +61,64 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_mutation_is_up_to_date(case: Case, rendered: Callable[[Combination], Path]) -> None:
+def test_a_mutation_is_up_to_date(
+    case: Case, rendered: Callable[[Combination], Path], tmp_path: Path
+) -> None:
     """What it changes is there once, and so are the tests that it names; cheaper than to run it."""
     project = rendered(case.combination)
     read_once(project, case.mutation)
+    proofs.drop(tmp_path, case.combination.answers)
     for file, _, test in (name.partition("::") for name in case.mutation.fails):
-        assert f"def {test}" in (project / file).read_text(encoding="utf-8")
+        found = [folder / file for folder in (project, tmp_path) if (folder / file).exists()]
+        assert found, f"There is no {file}."
+        assert f"def {test}" in found[0].read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
-def proven_projects(
-    kept_projects: Callable[[Combination], Project],
+def runners(
+    make_project: Callable[..., Project],
     servers: Callable[[Combination], DatabaseServer],
-) -> Callable[[Combination], Project]:
-    """Projects whose tests pass as rendered, on a server that is already running."""
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[Combination], tuple[Project, Runner]]]:
+    """Projects to be broken, in which the tests that are to notice pass as rendered."""
+    with ExitStack() as stack:
 
-    @cache
-    def prove(name: str) -> Project:
-        combination = combinations[name]
-        project = kept_projects(combination).with_settings(
-            TEST_DATABASE_URL=servers(combination).url
-        )
-        project.tests()
-        return project
+        @cache
+        def start(name: str) -> tuple[Project, Runner]:
+            cases = [case for case in CASES if str(case.combination) == name]
+            combination = cases[0].combination
+            project = make_project(tmp_path_factory.mktemp("mutated") / "service", combination)
+            proofs.drop(project.path, combination.answers)
+            project.sync()
+            env = {"TEST_DATABASE_URL": servers(combination).url, "TZ": ELSEWHERE}
+            runner = stack.enter_context(forking(project, env))
+            passing = runner.pytest(
+                *sorted({test for case in cases for test in case.mutation.fails})
+            )
+            assert list(outcomes(passing)) == ["passed"], passing.report()
+            return project, runner
 
-    combinations = {str(case.combination): case.combination for case in CASES}
-    return lambda combination: prove(str(combination))
+        yield lambda combination: start(str(combination))
 
 
 @pytest.mark.needs_server
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_mutation_is_caught(case: Case, proven_projects: Callable[[Combination], Project]) -> None:
-    """Where the generated tests passed, the ones that the mutation names now fail."""
-    project, fails = proven_projects(case.combination), case.mutation.fails
-    stop_early = ["-x"] if len(fails) == 1 else []
-    with mutated(project.path, case.mutation):
-        finished = project.uv_run("pytest", "-q", *stop_early, *fails, check=False, timeout=120)
+def test_mutation_is_caught(
+    case: Case, runners: Callable[[Combination], tuple[Project, Runner]]
+) -> None:
+    """Where the tests that the mutation names passed, they now fail."""
+    project, runner = runners(case.combination)
+    mutation = case.mutation
+    mutated = read_once(project.path, mutation).replace(mutation.old, mutation.new)
+    stop_early = ["-x"] if len(mutation.fails) == 1 else []
+    with changed(project.path / mutation.file, mutated):
+        finished = runner.pytest("-q", *stop_early, *mutation.fails)
     # 1 is "tests failed"; with any other code, something else is wrong.
     assert finished.exit_code == 1, f"Not noticed: {finished.report()}"
-    accepted = ("FAILED", "ERROR") if case.mutation.by_error else ("FAILED",)
+    accepted = ("FAILED", "ERROR") if mutation.by_error else ("FAILED",)
     noticed = [test for word, test in NOTICED.findall(finished.stdout) if word in accepted]
-    for test in fails:
+    for test in mutation.fails:
         assert any(name.startswith(test) for name in noticed), f"Not noticed: {finished.report()}"
-
-
-@contextmanager
-def mutated(project: Path, mutation: Mutation) -> Iterator[None]:
-    """Change the file, and put it back afterwards."""
-    path, original = project / mutation.file, read_once(project, mutation)
-    path.write_text(original.replace(mutation.old, mutation.new), encoding="utf-8")
-    try:
-        yield
-    finally:
-        path.write_text(original, encoding="utf-8")
 
 
 def read_once(project: Path, mutation: Mutation) -> str:

@@ -1,6 +1,7 @@
 """Rendered projects and the programs run in them."""
 
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,6 +75,14 @@ class Project:
     ) -> Finished:
         """Run a command of the project's own environment."""
         return self.run("uv", "run", *command, env=env, check=check, timeout=timeout)
+
+    def sync(self) -> None:
+        """Install what the project needs, as resolved for others with the same dependencies."""
+        lock, known = self.path / "uv.lock", self.environment_path.with_suffix(".lock")
+        if known.exists() and not lock.exists():
+            shutil.copy(known, lock)
+        self.run("uv", "sync")
+        shutil.copy(lock, known)
 
     def tests(self, *arguments: str) -> int:
         """Run the generated tests, all of which must pass, and return their number."""

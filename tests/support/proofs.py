@@ -28,7 +28,7 @@ def folders(answers: Mapping[str, Answer]) -> list[Path]:
 def drop(project: Path, answers: Mapping[str, Answer]) -> None:
     """Copy the proofs for these answers to tests/proofs/ of a rendered project."""
     target = project / "tests" / "proofs"
-    target.mkdir()
+    target.mkdir(parents=True)
     (target / "__init__.py").touch()
     for folder in folders(answers):
         shutil.copytree(folder, target / folder.name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,0 +1,98 @@
+"""Many short runs of a project's tests, in a fraction of the time that `uv run pytest` takes."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+from support import programs
+from support.programs import Finished
+from support.projects import Project
+
+SCRIPT = Path(__file__).with_name("forked_pytest.py")
+
+LATER = count(1)
+
+
+class Runner:
+    """A process of the project's that has its libraries imported, and forks for each run."""
+
+    def __init__(self, project: Project, process: subprocess.Popen[str], output: IO[bytes]) -> None:
+        """Wrap the running process, whose standard error is that file."""
+        self._project = project
+        self._process = process
+        self._output = output
+
+    def pytest(self, *arguments: str, timeout: float = 120) -> Finished:
+        """Run some of the project's tests; a run that takes longer is killed, and is -9."""
+        assert self._process.stdin is not None
+        self._output.truncate(0)
+        print(
+            json.dumps(["-p", "no:cacheprovider", *arguments]), file=self._process.stdin, flush=True
+        )
+        child = self._answer()
+        timer = threading.Timer(timeout, _kill, [child])
+        timer.start()
+        exit_code = self._answer()
+        timer.cancel()
+        # What the run started, it may have left behind.
+        _kill(child)
+        self._output.seek(0)
+        text = self._output.read().decode(errors="replace")
+        return Finished(("pytest", *arguments), self._project.path, exit_code, text, "")
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+@contextmanager
+def forking(project: Project, env: Mapping[str, str]) -> Iterator[Runner]:
+    """Keep a process ready that runs the project's tests, with these environment variables."""
+    with (
+        tempfile.TemporaryFile(mode="a+b") as output,
+        subprocess.Popen(
+            [programs.uv(), "run", "--quiet", "python", str(SCRIPT)],
+            cwd=project.path,
+            env=project.environment(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+        ) as process,
+    ):
+        yield Runner(project, process, output)
+
+
+@contextmanager
+def changed(path: Path, text: str) -> Iterator[None]:
+    """Give a file of a project another text, and put it back afterwards.
+
+    Python takes a file's bytecode from its cache if size and second of the change are the same,
+    so each change gets a second of its own.
+    """
+    original = path.read_text(encoding="utf-8")
+    try:
+        _write(path, text)
+        yield
+    finally:
+        _write(path, original)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    moment = time.time() + next(LATER)
+    os.utime(path, (moment, moment))
