@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -119,14 +120,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Under --require-all, whatever is skipped has failed."""
-    report = yield
-    if report.skipped and item.config.getoption("require_all"):
+    """Let a test that is skipped fail under --require-all."""
+    return _nothing_skipped(item.config, (yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let a file that is skipped fail under --require-all."""
+    return _nothing_skipped(collector.config, (yield))
+
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def _nothing_skipped(config: pytest.Config, report: Report) -> Report:
+    if report.skipped and config.getoption("require_all"):
         report.outcome = "failed"
+        vars(report).pop("wasxfail", None)  # pytest does not count it as failed with this
         report.longrepr = f"Skipped, but --require-all: {report.longrepr}"
     return report
 

@@ -2,15 +2,21 @@
 
 import os
 import re
+import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support import programs
+from support.forked import changed, forking
+from support.options import spelled
 from support.programs import Finished
 from support.projects import Project, outcomes
-from support.rendering import Template
+from support.questions import Combination, behavioural_product, first_of, first_of_each_database
+from support.rendering import Renders, Template, texts_in
 from support.root import ROOT
 
 CLOSING_LINES = {
@@ -81,6 +87,103 @@ def test_the_snapshot_leaves_the_repository_alone(template: Template) -> None:
     assert template.path != ROOT
     assert programs.run("git", "status", "--porcelain", cwd=template.path).output == ""
     assert programs.run("git", "tag", cwd=template.path).output.split() == [template.tag]
+
+
+def test_quick_renders_are_the_same(render: Renders, template: Template, tmp_path: Path) -> None:
+    """What makes Copier quicker, and sharing the results, changes no byte."""
+    for combination in first_of_each_database():
+        slow = tmp_path / str(combination)
+        data = [f"--data={name}={spelled(value)}" for name, value in combination.answers.items()]
+        programs.run(
+            *(sys.executable, "-m", "copier", "copy", "--defaults", "--quiet", *data),
+            *(f"--vcs-ref={template.tag}", str(template.path), str(slow)),
+            cwd=tmp_path,
+            env=programs.environment(COPIER_SETTINGS_PATH=str(tmp_path / "none.yml")),
+        )
+        assert texts_in(slow) == texts_in(render(combination.answers))
+
+
+def test_projects_share_an_environment_only_if_they_need_the_same(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """Other dependencies, another Python or another resolution are another environment."""
+    sqlite, postgresql, _ = (
+        make_project(tmp_path / each.database, each) for each in first_of_each_database()
+    )
+    example, none = (
+        make_project(tmp_path / str(each), each)
+        for each in behavioural_product()
+        if each.database == "sqlite"
+    )
+    lowest = sqlite.with_settings(UV_RESOLUTION="lowest-direct")
+    other = replace(sqlite, python=Path("other"))
+
+    assert example.environment_path == none.environment_path == sqlite.environment_path
+    assert len({each.environment_path for each in (sqlite, postgresql, lowest, other)}) == 4
+
+
+FORKED = {
+    "passes": ("assert True", 0),
+    "fails": ("assert False", 1),
+    "never ends": ("import time; time.sleep(60)", -signal.SIGKILL),
+    "leaves a process": ("import subprocess; subprocess.Popen(['sleep', '61'])", 0),
+}
+
+
+def test_forked_runs_see_what_changed(
+    kept_projects: Callable[[Combination], Project], tmp_path: Path
+) -> None:
+    """Each run is one of its own, is ended with all that it started, and sees the newest text."""
+    tmp_path.joinpath("pyproject.toml").write_text("", encoding="utf-8")
+    module = tmp_path / "module.py"
+    module.write_text("ANSWER = 1\n", encoding="utf-8")
+    for name, (code, _) in FORKED.items():
+        file = tmp_path / f"test_{name.replace(' ', '_')}.py"
+        file.write_text(f"def test_it():\n    {code}\n", encoding="utf-8")
+    test = "from module import ANSWER\n\n\ndef test_it():\n    assert ANSWER == 1\n"
+    tmp_path.joinpath("test_module.py").write_text(test, encoding="utf-8")
+
+    with forking(kept_projects(first_of("sqlite")), {}) as runner:
+
+        def run(name: str) -> Finished:
+            file = tmp_path / f"test_{name.replace(' ', '_')}.py"
+            return runner.pytest(str(file), f"--rootdir={tmp_path}", "-c/dev/null", timeout=5)
+
+        for name, (_, exit_code) in FORKED.items():
+            assert run(name).exit_code == exit_code, name
+        assert "sleep 61" not in programs.run("ps", "-eo", "args", cwd=tmp_path).stdout
+        assert outcomes(run("module")) == {"passed": 1}
+        with changed(module, "ANSWER = 2\n"):
+            assert outcomes(run("module")) == {"failed": 1}
+        assert outcomes(run("module")) == {"passed": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "exit_code"),
+    [
+        ("@pytest.mark.skip(reason='x')\ndef test_it(): ...", 1),
+        ("def test_it(): pytest.skip('x')", 1),
+        ("@pytest.fixture\ndef f(): pytest.skip('x')\ndef test_it(f): ...", 1),
+        ("pytest.importorskip('nowhere', reason='x')\ndef test_it(): ...", 2),
+        ("@pytest.mark.xfail\ndef test_it(): assert False", 1),
+        ("@pytest.mark.parametrize('x', [])\ndef test_it(x): ...", 2),
+        ("def test_it(): ...", 0),
+    ],
+)
+def test_nothing_is_left_out_where_all_is_required(
+    body: str, exit_code: int, tmp_path: Path
+) -> None:
+    """Whatever is skipped, expected to fail, or has no cases, has failed."""
+    file = tmp_path / "test_it.py"
+    file.write_text(f"import pytest\n\n{body}\n", encoding="utf-8")
+    finished = programs.run(
+        *(sys.executable, "-m", "pytest", f"-c{ROOT / 'pyproject.toml'}", "-n0", "-pconftest"),
+        *("--require-all", str(file)),
+        cwd=ROOT,
+        env=programs.environment(PYTHONPATH=str(ROOT / "tests"), UV=programs.uv()),
+        check=False,
+    )
+    assert finished.exit_code == exit_code, finished.report()
 
 
 def test_shards_are_the_whole_suite_once() -> None:

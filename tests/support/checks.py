@@ -8,6 +8,9 @@ from support.databases import DatabaseServer
 from support.projects import Project
 from support.results import stage
 
+LEAST_COVERAGE = 95.0
+"""Percent of the lines and branches of app/."""
+
 
 def run_static_checks(project: Project) -> None:
     """Run the formatter, the linter and the type checker; all must be content."""
@@ -28,10 +31,13 @@ def run_tests(project: Project) -> int:
 
 
 def run_tests_under_coverage(project: Project, data: Path) -> Coverage:
-    """Run the project's tests, all of which must pass, and measure what they run of app/."""
+    """Run the project's tests, all of which must pass, and almost all of app/."""
     with stage("tests"):
         coverage = measure(project, data)
         assert coverage.tests >= functions(project.path / "tests")
+    with stage("coverage"):
+        missing = "\n".join(coverage.missing)
+        assert coverage.percent >= LEAST_COVERAGE, f"{coverage.percent:.1f}%; not run:\n{missing}"
     return coverage
 
 
@@ -43,6 +49,16 @@ def migrate(project: Project, server: DatabaseServer) -> None:
         current = project.uv_run(project.slug, "db", "current", env=env).stdout
         assert ("(head)" in current) == any(project.path.glob("migrations/versions/*.py"))
         project.uv_run(project.slug, "db", "check", env=env)
+
+
+def leave_nothing_to_do(project: Project) -> None:
+    """Run formatter and fixer over a project in git; nothing may change or be left behind."""
+    with stage("born formatted"):
+        project.uv_run("ruff", "format")
+        project.uv_run("ruff", "check", "--fix")
+        status = project.git("status", "--porcelain").splitlines()
+        left = [line for line in status if not line.startswith("A  ")]
+        assert left == ["?? tests/proofs/", "?? uv.lock"]
 
 
 def functions(folder: Path) -> int:
