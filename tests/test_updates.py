@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from support import interpreters, personas
-from support.checks import run_static_checks, run_tests_and_migrate
+from support.checks import migrate, run_static_checks, run_tests
+from support.databases import DatabaseServer
+from support.environments import Environments
 from support.personas import begin, conflicts, grow, lost, read, save
 from support.projects import Project
 from support.questions import Combination, first_of_each_database, product_of
@@ -21,7 +23,6 @@ from support.releases import (
     release_commits,
 )
 from support.rendering import Template, git, texts_in
-from support.results import Record
 from support.root import ROOT
 
 try:
@@ -60,6 +61,7 @@ JOURNEYS = [
 journeys = pytest.mark.parametrize(("tag", "combination"), JOURNEYS)
 
 Start = Callable[..., Project]
+Servers = Callable[[Combination], DatabaseServer]
 
 
 @pytest.fixture(scope="session")
@@ -69,14 +71,16 @@ def manifest(history: History) -> Manifest:
 
 
 @pytest.fixture
-def start(history: History, shared_settings: dict[str, str], tmp_path: Path) -> Start:
+def start(
+    history: History, settings: dict[str, str], environments: Environments, tmp_path: Path
+) -> Start:
     """Render a release, and keep the project in git."""
 
     def make(tag: str, combination: Combination, name: str = "service", **more: str) -> Project:
         path = tmp_path / name
         history.at(tag).render(path, {**combination.answers, **more})
         begin(path)
-        return Project(path, interpreters.at_least(interpreters.WANTED[0]), shared_settings)
+        return Project(path, interpreters.at_least(interpreters.WANTED[0]), settings, environments)
 
     return make
 
@@ -98,10 +102,8 @@ def test_untouched(
     history: History,
     manifest: Manifest,
     start: Start,
-    record: Record,
 ) -> None:
     """The result is what a newcomer gets, byte for byte."""
-    record.row(f"{combination}, updates")
     project = start(tag, combination)
     before = read(project.path)
 
@@ -116,10 +118,9 @@ def test_untouched(
 @pytest.mark.needs_server
 @journeys
 def test_grown(
-    tag: str, combination: Combination, history: History, start: Start, record: Record
+    tag: str, combination: Combination, history: History, start: Start, servers: Servers
 ) -> None:
     """What the owner added is all there, and works with what the template brought."""
-    record.row(f"{combination}, updates")
     project = start(tag, combination)
     written = grow(project.path)
     save(project.path)
@@ -131,23 +132,20 @@ def test_grown(
     assert conflicts(project.path) == set()
     assert lost(project.path, written) == []
     assert {path: text for path, text in read(project.path).items() if path in own} == own
-    check(project, record)
+    check(project, servers(combination))
 
 
-def check(project: Project, record: Record) -> None:
+def check(project: Project, server: DatabaseServer) -> None:
     """Run all that the project checks itself with."""
-    with record.stage("dependencies"):
-        project.run("uv", "sync")
-    run_static_checks(project, record)
-    run_tests_and_migrate(project, record)
+    project.sync()
+    run_static_checks(project)
+    run_tests(project.with_settings(TEST_DATABASE_URL=server.url))
+    migrate(project, server)
 
 
 @journeys
-def test_edited(
-    tag: str, combination: Combination, history: History, start: Start, record: Record
-) -> None:
+def test_edited(tag: str, combination: Combination, history: History, start: Start) -> None:
     """Each changed line is merged, or in a conflict that names its file."""
-    record.row(f"{combination}, updates")
     project = start(tag, combination)
     written = personas.edit(project.path)
     save(project.path)
@@ -165,10 +163,8 @@ def test_pruned(
     history: History,
     manifest: Manifest,
     start: Start,
-    record: Record,
 ) -> None:
     """What the owner deleted stays deleted; the rest is updated."""
-    record.row(f"{combination}, updates")
     project = start(tag, combination, license="MIT")
     personas.prune(project.path)
     save(project.path)
@@ -189,10 +185,8 @@ def test_formatted(
     history: History,
     manifest: Manifest,
     start: Start,
-    record: Record,
 ) -> None:
     """The shipped formatter changes nothing that an update could collide with."""
-    record.row(f"{combination}, updates")
     project = start(tag, combination)
     personas.reformat(project)
     (project.path / "uv.lock").unlink()
@@ -204,11 +198,8 @@ def test_formatted(
 
 
 @journeys
-def test_two_years_late(
-    tag: str, combination: Combination, history: History, start: Start, record: Record
-) -> None:
+def test_two_years_late(tag: str, combination: Combination, history: History, start: Start) -> None:
     """One jump over all releases in between gives what each in turn gives."""
-    record.row(f"{combination}, updates")
     jump, steps = start(tag, combination, "jump"), start(tag, combination, "steps")
     for project in (jump, steps):
         grow(project.path)
@@ -232,10 +223,13 @@ SWITCHES = [
 @pytest.mark.needs_server
 @pytest.mark.parametrize(("combination", "before"), SWITCHES)
 def test_another_database(
-    combination: Combination, before: Combination, history: History, start: Start, record: Record
+    combination: Combination,
+    before: Combination,
+    history: History,
+    start: Start,
+    servers: Servers,
 ) -> None:
     """The owner's feature and its tests work on the other database, and nothing of it is lost."""
-    record.row(f"{combination}, updates")
     project = start(history.target, before)
     written = grow(project.path)
     save(project.path)
@@ -245,7 +239,7 @@ def test_another_database(
     assert conflicts(project.path) == set()
     assert lost(project.path, written) == []
     assert project.slug in (project.path / "README.md").read_text(encoding="utf-8")
-    check(project, record)
+    check(project, servers(combination))
 
 
 OTHER_ANSWERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
