@@ -341,7 +341,7 @@ def test_without_scaffold_once_the_example_comes_back(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         history = invent(tmp_path / name / "template", lambda _: None, newer=newer)
         project = start(history, tmp_path / name)
-        personas.prune(project)
+        personas.prune(project, personas.EXAMPLE)
         save(project)
 
         history.update(project)

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from support.projects import Project
@@ -97,29 +97,36 @@ EDITS: Mapping[str, tuple[str, str]] = {
 owner makes of it."""
 
 
-def edit(project: Path) -> Lines:
-    """Change lines that the template owns."""
+def edit(project: Path, without: Iterable[str] = ()) -> Lines:
+    """Change lines that the template owns.
+
+    Args:
+        project: where.
+        without: the files of EDITS that the project does not have.
+    """
     lines: Lines = {}
     for path, (old, new) in EDITS.items():
-        file = project / path
-        if file.exists():
-            text = file.read_text(encoding="utf-8")
-            assert text.count(old) == 1, f"{path} has no single {old!r}."
-            file.write_text(text.replace(old, new), encoding="utf-8")
-            lines[path] = [new]
+        if path in without:
+            assert not (project / path).exists(), f"{path} is there after all."
+            continue
+        text = (project / path).read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{path} has no single {old!r}."
+        (project / path).write_text(text.replace(old, new), encoding="utf-8")
+        lines[path] = [new]
     return lines
 
 
-PRUNED = ("app/songs", "tests/songs", "tests/test_logs.py", "LICENSE")
+PRUNED = ("tests/test_logs.py", "LICENSE")
+EXAMPLE = ("app/songs", "tests/songs")
 
 
-def prune(project: Path) -> None:
-    """Delete the example, a test file and the licence."""
-    for path in PRUNED:
+def prune(project: Path, paths: Iterable[str]) -> None:
+    """Delete files and folders, all of which must be there."""
+    for path in paths:
         if (project / path).is_dir():
             shutil.rmtree(project / path)
         else:
-            (project / path).unlink(missing_ok=True)
+            (project / path).unlink()
 
 
 def reformat(project: Project) -> None:

@@ -108,10 +108,30 @@ def read_history(directory: Path) -> History:
             git(folder, "tag", tag, sha)
         git(folder, "symbolic-ref", "HEAD", "refs/heads/working-tree")
         copy_working_tree(folder)
+        _make_older(folder)
+        commit(folder, SYNTHETIC)
+        copy_working_tree(folder)
         add_release(folder, tags)
 
     once(directory, make)
     return History(directory, *_targets(directory, tags))
+
+
+SYNTHETIC = "v0.0.1"
+"""A release that never was: the working tree, but for some lines and files."""
+
+
+def _make_older(directory: Path) -> None:
+    """Take back what a release could have brought: a file, and lines of two others."""
+    template = directory / "template"
+    (template / "tests" / "test_asgi.py").unlink()
+    for name, new, old in (
+        ("app/limits.py", "before it is refused", "before it is turned down"),
+        ("README.md.jinja", "## Start\n", "## Begin\n"),
+    ):
+        text = (template / name).read_text(encoding="utf-8")
+        assert text.count(new) == 1, f"{name} has no single {new!r}."
+        (template / name).write_text(text.replace(new, old), encoding="utf-8")
 
 
 def add_release(directory: Path, releases: tuple[str, ...]) -> History:
