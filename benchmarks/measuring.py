@@ -48,9 +48,7 @@ def chosen(asked: Sequence[str] | None, databases: Sequence[str]) -> Iterator[st
 def template() -> Iterator[tuple[Template, Path]]:
     """Make the working tree's template ready to be rendered, and a folder for the renders."""
     with TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
-        source = Path(folder, "template")
-        source.mkdir()
-        yield snapshot(source), Path(folder)
+        yield snapshot(Path(folder, "template")), Path(folder)
 
 
 def make_project(source: Template, path: Path, database: str) -> Project:

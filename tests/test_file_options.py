@@ -5,7 +5,6 @@ import json
 import sys
 import tomllib
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,8 @@ from support.questions import (
     Combination,
     behavioural_product,
     file_product,
-    first_of_each_database,
     read_questions,
+    taking_turns,
 )
 from support.rendering import Template, texts_in
 from support.root import Answer
@@ -45,10 +44,14 @@ PARSERS: dict[str, Callable[[str], object]] = {
     ".yml": yaml.safe_load,
 }
 
+FILES = file_product()
 FULL_PRODUCT = [
-    Combination(combination.behaviour, files)
-    for combination, files in product(first_of_each_database(), file_product())
+    Combination(behaviour, files)
+    for behaviour, files in zip(
+        taking_turns(FILES, [each.behaviour for each in behavioural_product()]), FILES, strict=True
+    )
 ]
+"""All answers about files meet, and each pair with an answer about code."""
 
 PYTHON_VERSIONS = read_questions()["python_version"].answers
 

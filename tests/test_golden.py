@@ -5,51 +5,57 @@ from pathlib import Path
 import pytest
 
 from support import golden
-from support.golden import GOLDEN, Change, Changes
+from support.golden import GOLDEN, changed_paths, surprises
 from support.questions import behavioural_product
 from support.rendering import Renders
 
 ADVICE = f"Run `{golden.COMMAND}`, and review what it changes in tests/golden/."
 
-REVIEWED = golden.reviewed()
-
 
 @pytest.mark.parametrize("change", golden.every_change(), ids=str)
-def test_no_other_path_changes(change: Change, render: Renders) -> None:
-    """Another answer adds, removes and touches what is listed for it, and nothing else."""
-    assert change.made(render) == golden.read_paths().get(str(change)), ADVICE
-
-
-@pytest.mark.parametrize("name", REVIEWED)
-def test_differences_are_the_reviewed_ones(name: str, render: Renders) -> None:
+def test_an_answer_changes_what_was_reviewed(change: golden.Change, render: Renders) -> None:
     """Whoever reviews a change to the template has seen what it does to the services."""
-    expected = (GOLDEN / name).read_text(encoding="utf-8") if (GOLDEN / name).exists() else None
-    assert golden.difference(render({}), render(REVIEWED[name])) == expected, ADVICE
+    file = GOLDEN / f"{change}.diff"
+    expected = file.read_text(encoding="utf-8") if file.exists() else None
+    assert change.text(render) == expected, ADVICE
 
 
-def test_nothing_is_left_over() -> None:
-    """A choice that is gone leaves no list and no file behind."""
-    assert set(golden.read_paths()) == {str(change) for change in golden.every_change()}, ADVICE
-    assert {path.name for path in GOLDEN.iterdir()} == {golden.PATHS, *REVIEWED}, ADVICE
+def test_two_answers_together_are_no_surprise(render: Renders) -> None:
+    """What two answers do together is what each of them does, or was reviewed."""
+    assert list(golden.pairs())
+    found = golden.golden_files(render)
+    kept = {path.name: path.read_text(encoding="utf-8") for path in GOLDEN.iterdir()}
+    assert found == kept, ADVICE
 
 
-def test_changes_are_told_apart(tmp_path: Path) -> None:
+def test_changes_are_told_apart() -> None:
     """What is added, removed and touched is listed; what stays the same is not."""
-    before, after = tmp_path / "before", tmp_path / "after"
-    for folder, files in (
-        (before, {"same": "1", "sub/touched": "1", "removed": "1"}),
-        (after, {"same": "1", "sub/touched": "2", "added": "1"}),
-    ):
-        for name, text in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
+    before = {"same": "1", "touched": "1", "removed": "1"}
+    after = {"same": "1", "touched": "2", "added": "1"}
 
-    changes = Changes.between(before, after)
+    expected = {"added": "adds", "removed": "removes", "touched": "touches"}
+    assert changed_paths(before, after) == expected
 
-    assert changes == Changes(adds=["added"], removes=["removed"], touches=["sub/touched"])
-    assert changes | Changes(["more"], [], []) == Changes(
-        ["added", "more"], ["removed"], ["sub/touched"]
-    )
+
+@pytest.mark.parametrize(
+    ("one", "other", "both", "surprised"),
+    [
+        ("a\nb\nc\nd\n", "a\nb\nc\nd\n", "a\nb\nc\nd\n", False),
+        ("A\nb\nc\nd\n", "a\nb\nc\nd\n", "A\nb\nc\nd\n", False),
+        ("A\nb\nc\nd\n", "a\nb\nc\nD\n", "A\nb\nc\nD\n", False),
+        ("A\nb\nc\nd\n", "a\nb\nc\nD\n", "A\nb\nC\nD\n", True),
+        ("A\nb\nc\nd\n", "B\nb\nc\nd\n", "A\nb\nc\nd\n", True),
+        ("a\nb\nc\nd\n", "a\nb\nc\nd\n", None, True),
+        (None, "a\nb\nc\nd\n", None, False),
+    ],
+)
+def test_more_than_both_is_a_surprise(
+    one: str | None, other: str | None, both: str | None, surprised: bool
+) -> None:
+    """Two changes of one file merge, or somebody has to look at what became of them."""
+    texts = [{} if text is None else {"file": text} for text in (one, other, both)]
+
+    assert surprises({"file": "a\nb\nc\nd\n"}, *texts) == (["file"] if surprised else [])
 
 
 def test_every_answer_is_met_in_few_combinations() -> None:
@@ -61,3 +67,13 @@ def test_every_answer_is_met_in_few_combinations() -> None:
     assert {answer for each in few for answer in each.answers.items()} == {
         answer for each in everything for answer in each.answers.items()
     }
+
+
+def test_the_answers_file_is_left_out(tmp_path: Path) -> None:
+    """It names every question, so that each new one would change every golden file."""
+    for name, text in (("before", "a: 1\n"), ("after", "a: 1\nb: 2\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / golden.ANSWERS_FILE).write_text(text, encoding="utf-8")
+        (tmp_path / name / "README.md").write_text("The same.\n", encoding="utf-8")
+
+    assert golden.difference(tmp_path / "before", tmp_path / "after") == ""

@@ -2,6 +2,7 @@
 
 import re
 import stat
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from support.options import read_options, spelled
-from support.questions import Combination, behavioural_product, read_questions
+from support.questions import Combination, behavioural_product, first_of, read_questions
 from support.rendering import Renders, Template, files_in
 from support.root import ROOT
 from support.template_code import sources
@@ -31,13 +32,11 @@ NOT_ON_WINDOWS = re.compile(
 NEEDS_TRUST = {"_tasks", "_migrations", "_jinja_extensions"}
 
 
-@COMBINATIONS
-def test_no_empty_files_or_folders(combination: Combination, rendered: Rendered) -> None:
-    """A condition that renders nothing leaves nothing behind."""
-    project = rendered(combination)
-    empty = [
-        path
-        for path in project.rglob("*")
+def empty(project: Path) -> list[str]:
+    """Return the folders without files, and the files without text that no convention asks for."""
+    return [
+        path.relative_to(project).as_posix()
+        for path in sorted(project.rglob("*"))
         if (path.is_dir() and not any(path.iterdir()))
         or (
             path.is_file()
@@ -45,28 +44,73 @@ def test_no_empty_files_or_folders(combination: Combination, rendered: Rendered)
             and path.name not in EMPTY_BY_CONVENTION
         )
     ]
-    assert not empty
+
+
+def untidy(file: Path) -> list[str]:
+    """Return what is wrong with a file."""
+    text = file.read_bytes().decode()
+    faults = {
+        "no newline at the end": text and not text.endswith("\n"),
+        "blank lines at the end": text.endswith("\n\n"),
+        "blank lines at the beginning": text.startswith("\n"),
+        "spaces at the end of a line": re.search(r"[ \t]$", text, re.MULTILINE),
+        "carriage returns": "\r" in text,
+        "tabs": "\t" in text,
+        "executable": file.stat().st_mode & stat.S_IXUSR,
+        "left-over Jinja": JINJA_LEFT_OVER.search(text),
+    }
+    return [fault for fault, present in faults.items() if present]
+
+
+@COMBINATIONS
+def test_no_empty_files_or_folders(combination: Combination, rendered: Rendered) -> None:
+    """A condition that renders nothing leaves nothing behind."""
+    assert empty(rendered(combination)) == []
 
 
 @COMBINATIONS
 def test_text_is_tidy(combination: Combination, rendered: Rendered) -> None:
     """Files end with one newline; no line ends with spaces or shows its Jinja."""
-    untidy = {}
-    for path in files_in(rendered(combination)):
-        text = path.read_bytes().decode()
-        faults = {
-            "no newline at the end": text and not text.endswith("\n"),
-            "blank lines at the end": text.endswith("\n\n"),
-            "blank lines at the beginning": text.startswith("\n"),
-            "spaces at the end of a line": re.search(r"[ \t]$", text, re.MULTILINE),
-            "carriage returns": "\r" in text,
-            "tabs": "\t" in text,
-            "executable": path.stat().st_mode & stat.S_IXUSR,
-            "left-over Jinja": JINJA_LEFT_OVER.search(text),
-        }
-        if found := [fault for fault, present in faults.items() if present]:
-            untidy[path.relative_to(rendered(combination)).as_posix()] = found
-    assert not untidy
+    found = {str(path): untidy(path) for path in files_in(rendered(combination))}
+    assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("", []),
+        ("a\n", []),
+        ("on: ${{ github.ref }}\n", []),
+        ("a", ["no newline at the end"]),
+        ("a\n\n", ["blank lines at the end"]),
+        ("\na\n", ["blank lines at the beginning"]),
+        ("a \nb\n", ["spaces at the end of a line"]),
+        ("a\r\n", ["carriage returns"]),
+        ("a\tb\n", ["tabs"]),
+        ("{{ a }}\n", ["left-over Jinja"]),
+        ("{%- if a %}\n", ["left-over Jinja"]),
+        ("{# a #}\n", ["left-over Jinja"]),
+    ],
+)
+def test_untidy_text_is_found(text: str, faults: list[str], tmp_path: Path) -> None:
+    """Each fault by its name."""
+    (tmp_path / "file").write_bytes(text.encode())
+    assert untidy(tmp_path / "file") == faults
+
+
+def test_an_executable_file_is_found(tmp_path: Path) -> None:
+    """Nothing that is rendered is a program."""
+    (tmp_path / "file").write_text("a\n", encoding="utf-8")
+    (tmp_path / "file").chmod(0o755)
+    assert untidy(tmp_path / "file") == ["executable"]
+
+
+def test_empty_files_and_folders_are_found(tmp_path: Path) -> None:
+    """What is empty by convention is not among them."""
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "blank.md").write_text("\n", encoding="utf-8")
+    (tmp_path / "py.typed").touch()
+    assert empty(tmp_path) == ["blank.md", "folder/inner"]
 
 
 @COMBINATIONS
@@ -80,7 +124,7 @@ def test_every_choice_has_its_words(render: Renders) -> None:
     for name, question in read_questions().items():
         for answer in question.answers:
             said = {choice for _, choice in mentions(render({name: answer}), {name: ""})}
-            expected = spelled(answer) in read_options()[name].words
+            expected = read_options()[name].words[spelled(answer)] is not None
             assert (f"{name}={spelled(answer)}" in said) is expected
 
 
@@ -95,6 +139,15 @@ def test_template_names_are_legal_everywhere(template: Template) -> None:
     """So can the template, with its conditions in the names of folders."""
     names = (path.relative_to(template.path).as_posix() for path in files_in(template.path))
     assert not _illegal(names)
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b.py", "con.txt", "a/NUL", "end.", "x/" * 100 + "y", "a?b", "dir /file", "same"]
+)
+def test_illegal_names_are_found(name: str) -> None:
+    """Characters, names and lengths, and names that differ in case alone."""
+    assert name in _illegal(["fine.py", name, "SAME"])
+    assert _illegal(["app/console.py", ".env.example", "auxiliary.py"]) == []
 
 
 def _illegal(names: Iterable[str]) -> list[str]:
@@ -117,9 +170,26 @@ def test_no_two_sources_render_to_one_path(combination: Combination, template: T
     assert not {target: paths for target, paths in found.items() if len(paths) > 1}
 
 
+def test_two_sources_of_one_path_are_found(tmp_path: Path) -> None:
+    """Whether an overlay or an ending hides that they are the same."""
+    overlay = tmp_path / "{% if database == 'sqlite' %}.{% endif %}"
+    for folder, name in ((tmp_path, "a.py"), (overlay, "a.py.jinja"), (overlay, "b.py")):
+        folder.mkdir(exist_ok=True)
+        (folder / name).touch()
+
+    found = sources(first_of("sqlite"), tmp_path)
+
+    assert {target: len(paths) for target, paths in found.items()} == {"a.py": 2, "b.py": 1}
+
+
 def test_nothing_asks_for_trust() -> None:
     """`copier copy` and `copier update` work without --trust."""
     settings = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
     assert not settings.keys() & NEEDS_TRUST
     assert settings["_envops"]["undefined"] == "jinja2.StrictUndefined"
-    assert settings["_min_copier_version"]
+    # The version that this suite runs, and not a guess.
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (copier,) = (
+        each for each in required["dependency-groups"]["dev"] if each.startswith("copier>=")
+    )
+    assert settings["_min_copier_version"] == copier.removeprefix("copier>=")

@@ -15,9 +15,7 @@ from support.rendering import Renders, snapshot
 def main() -> None:
     """Write the files, and say which of them changed."""
     with TemporaryDirectory(prefix="regenerate-", ignore_cleanup_errors=True) as folder:
-        source = Path(folder, "template")
-        source.mkdir()
-        render = Renders(snapshot(source), Path(folder))
+        render = Renders(snapshot(Path(folder, "template")), Path(folder, "renders"))
         files = {GOLDEN / name: text for name, text in golden_files(render).items()}
         files[README] = filled(README.read_text(encoding="utf-8"), fragments(render))
     GOLDEN.mkdir(exist_ok=True)

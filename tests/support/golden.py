@@ -1,65 +1,31 @@
-"""What each answer changes in a render, written down in tests/golden/ for people to review.
+"""What each answer changes in a render, kept in tests/golden/ for people to review.
 
-A reviewer of a change to the template sees there what the change does to the services.
+One file for each answer that is not the default. At its head are the paths that the answer changes
+whatever the other answers are; below, the difference from the default render. Two answers that
+together give more than both differences have a file for the two.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations as pairs_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
 
-import yaml
-
-from support.questions import (
-    FILE_OPTIONS,
-    TEXT_OPTIONS,
-    Combination,
-    behavioural_product,
-    read_questions,
-)
-from support.rendering import Renders, files_in, git
+from support.options import spelled
+from support.programs import run
+from support.questions import Combination, behavioural_product, read_questions
+from support.rendering import Renders, git, texts_in
 from support.root import ROOT, Answer
 
 GOLDEN = ROOT / "tests" / "golden"
 
-PATHS = "paths.yml"
-
 COMMAND = "uv run tools/regenerate.py"
 
+ANSWERS_FILE = ".copier-answers.yml"
+"""Copier's own, which changes with every question that is added."""
 
-@dataclass(frozen=True)
-class Changes:
-    """The paths that differ between two renders."""
-
-    adds: list[str]
-    removes: list[str]
-    touches: list[str]
-
-    @classmethod
-    def between(cls, before: Path, after: Path) -> Self:
-        """Compare two renders."""
-        old, new = _contents(before), _contents(after)
-        return cls(
-            adds=sorted(new.keys() - old.keys()),
-            removes=sorted(old.keys() - new.keys()),
-            touches=sorted(path for path in old.keys() & new.keys() if old[path] != new[path]),
-        )
-
-    def __or__(self, other: Self) -> "Changes":
-        """Return what either changes."""
-        return Changes(
-            *(
-                sorted({*mine, *theirs})
-                for mine, theirs in zip(self.lists, other.lists, strict=True)
-            )
-        )
-
-    @property
-    def lists(self) -> tuple[list[str], list[str], list[str]]:
-        """The three lists, in the order of the fields."""
-        return self.adds, self.removes, self.touches
+Texts = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,14 +36,19 @@ class Change:
     answer: Answer
 
     def __str__(self) -> str:
-        """Return the change as it would be given to `--data`."""
-        answer = str(self.answer).lower() if isinstance(self.answer, bool) else self.answer
-        return f"{self.question}={answer}"
+        """Return the name of its file, without the ending."""
+        texts = read_questions()[self.question].answers == []
+        return self.question if texts else f"{self.question}.{spelled(self.answer)}"
 
-    def made(self, render: Renders) -> Changes:
-        """Return what it changes in a service, beside each answer that decides about code."""
-        default = _default(self.question)
-        changes = Changes([], [], [])
+    def text(self, render: Renders) -> str:
+        """Return what its file has to be."""
+        lines = [f"# {what} {path}\n" for path, what in sorted(self.paths(render).items())]
+        return "".join([*lines, "\n", difference(render({}), render({self.question: self.answer}))])
+
+    def paths(self, render: Renders) -> dict[str, str]:
+        """Return what it adds, removes or touches, beside each answer that decides about code."""
+        found: dict[str, str] = {}
+        default = read_questions()[self.question].details["default"]
         # What changes code meets every combination, anything else every answer at least once.
         combinations = behavioural_product()
         if self.question not in combinations[0].behaviour:
@@ -85,8 +56,20 @@ class Change:
         for combination in combinations:
             if combination.behaviour.get(self.question, default) == default:
                 answered = {**combination.answers, self.question: self.answer}
-                changes |= Changes.between(render(combination.answers), render(answered))
-        return changes
+                found |= changed_paths(
+                    _texts(render(combination.answers)), _texts(render(answered))
+                )
+        return found
+
+
+def changed_paths(before: Texts, after: Texts) -> dict[str, str]:
+    """Return the paths that differ, each with what happens to it."""
+    words = {(False, True): "adds", (True, False): "removes", (True, True): "touches"}
+    return {
+        path: words[path in before, path in after]
+        for path in before.keys() | after.keys()
+        if before.get(path) != after.get(path)
+    }
 
 
 def with_each_answer(combinations: Sequence[Combination]) -> list[Combination]:
@@ -111,27 +94,62 @@ def every_change() -> list[Change]:
     ]
 
 
-def reviewed() -> dict[str, Mapping[str, Answer]]:
-    """Return the answers whose whole difference from the defaults is kept: file name to answers."""
-    combinations: dict[str, Mapping[str, Answer]] = {
-        f"{combination}.diff": combination.answers
-        for combination in behavioural_product()
-        if any(answer != _default(name) for name, answer in combination.answers.items())
-    }
-    others: dict[str, Mapping[str, Answer]] = {
-        f"{change.question}.{change.answer}.diff"
-        if change.question in FILE_OPTIONS
-        else f"{change.question}.diff": {change.question: change.answer}
-        for change in every_change()
-        if change.question in (*FILE_OPTIONS, *TEXT_OPTIONS)
-    }
-    return combinations | others
+def pairs() -> Iterator[tuple[Change, Change]]:
+    """Yield any two changes of code that one service can have."""
+    behavioural = [each for each in every_change() if read_questions()[each.question].behavioural]
+    for one, other in pairs_of(behavioural, 2):
+        if one.question != other.question:
+            yield one, other
 
 
-def difference(before: Path, after: Path) -> str:
+def surprises(default: Texts, one: Texts, other: Texts, both: Texts) -> list[str]:
+    """Return the paths at which two changes together are not what each of them is, merged."""
+    found = []
+    for path in sorted({*default, *one, *other, *both}):
+        base, mine, theirs = (texts.get(path) for texts in (default, one, other))
+        if base == mine:
+            expected = theirs
+        elif base == theirs or mine == theirs:
+            expected = mine
+        else:
+            expected = _merged(base or "", mine or "", theirs or "")
+        if both.get(path) != expected:
+            found.append(path)
+    return found
+
+
+def _merged(base: str, mine: str, theirs: str) -> str | None:
+    """Merge as git does; None if both changed the same lines."""
+    with TemporaryDirectory(prefix="merge-") as folder:
+        for name, text in {"base": base, "mine": mine, "theirs": theirs}.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        command = ("git", "merge-file", "--stdout", "mine", "base", "theirs")
+        merged = run(*command, cwd=Path(folder), check=False)
+    return merged.stdout if merged.exit_code == 0 else None
+
+
+def golden_files(render: Renders) -> dict[str, str]:
+    """Return the name and the text of each file in tests/golden/."""
+    files = {f"{change}.diff": change.text(render) for change in every_change()}
+    default = _texts(render({}))
+    for one, other in pairs():
+        answers = {change.question: change.answer for change in (one, other)}
+        single = [render({name: answer}) for name, answer in answers.items()]
+        paths = surprises(default, _texts(single[0]), _texts(single[1]), _texts(render(answers)))
+        if paths:
+            files[f"{one}+{other}.diff"] = difference(single[0], render(answers), paths)
+    return files
+
+
+def difference(before: Path, after: Path, paths: Sequence[str] = ()) -> str:
     """Return the diff that turns one render into the other, as git shows it.
 
     Of a file that is not there any more, only the name is shown.
+
+    Args:
+        before: a render.
+        after: another one.
+        paths: what to look at; everything, if there are none.
     """
     with TemporaryDirectory(prefix="difference-") as folder:
         both = Path(folder)
@@ -145,7 +163,7 @@ def difference(before: Path, after: Path) -> str:
         shown = git(
             both,
             *("-c", "core.quotePath=false", "diff", "--cached", "--no-color", "--no-ext-diff"),
-            *("--no-renames", "--irreversible-delete", "--diff-algorithm=histogram"),
+            *("--no-renames", "--irreversible-delete", "--diff-algorithm=histogram", "--", *paths),
         )
     # Those lines have hashes, which change with lines that are not shown.
     return "".join(
@@ -153,47 +171,10 @@ def difference(before: Path, after: Path) -> str:
     )
 
 
-def paths(render: Renders) -> str:
-    """Return the text of tests/golden/paths.yml."""
-    lists: dict[str, dict[str, list[str]]] = {}
-    for change in every_change():
-        made = asdict(change.made(render))
-        lists[str(change)] = {name: listed for name, listed in made.items() if listed}
-    heading = (
-        "# The paths that an answer changes, whatever the others are, compared with the default.\n"
-        f"# Written by `{COMMAND}`.\n\n"
-    )
-    return heading + yaml.safe_dump(lists, sort_keys=False, width=100)
-
-
-def read_paths() -> dict[str, Changes]:
-    """Return what tests/golden/paths.yml allows."""
-    listed = yaml.safe_load((GOLDEN / PATHS).read_text(encoding="utf-8"))
-    return {
-        name: Changes(*(changes.get(kind, []) for kind in ("adds", "removes", "touches")))
-        for name, changes in listed.items()
-    }
-
-
-def _default(name: str) -> Answer:
-    default: Answer = read_questions()[name].details["default"]
-    return default
-
-
-def _contents(render: Path) -> dict[str, bytes]:
-    return {path.relative_to(render).as_posix(): path.read_bytes() for path in files_in(render)}
+def _texts(render: Path) -> Texts:
+    return {path: text for path, text in texts_in(render).items() if path != ANSWERS_FILE}
 
 
 def _copy(render: Path, to: Path) -> None:
-    shutil.copytree(render, to, dirs_exist_ok=True)
-    answers = to / ".copier-answers.yml"
-    lines = answers.read_text(encoding="utf-8").splitlines(keepends=True)
-    # Where the template is, and its version, are no answers.
-    answers.write_text("".join(line for line in lines if line[0] != "_"), encoding="utf-8")
-
-
-def golden_files(render: Renders) -> dict[str, str]:
-    """Return the name and the text of each file in tests/golden/."""
-    default = render({})
-    diffs = {name: difference(default, render(answers)) for name, answers in reviewed().items()}
-    return {PATHS: paths(render), **diffs}
+    ignored = shutil.ignore_patterns(ANSWERS_FILE)
+    shutil.copytree(render, to, ignore=ignored, dirs_exist_ok=True)

@@ -5,7 +5,8 @@
     product       of a "behaviour": "full" meets every answer of the others, "pairwise" takes turns
     reason        why "pairwise" is enough
     sample        of a "text": one answer that is not the default
-    [words]       answer = a regular expression for words that only services with that answer have
+    [words]       answer = a regular expression for words that only services with that answer
+                  have; empty if no word gives it away
     [dependencies] what the option adds = why
     [[mutations]] what breaks each promise, and the tests that must notice
 
@@ -15,7 +16,7 @@ options/base.toml has the dependencies and mutations of what every service has.
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Option:
     product: str = ""
     reason: str = ""
     sample: str = ""
-    words: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    words: Mapping[str, re.Pattern[str] | None] = field(default_factory=dict)
     dependencies: Mapping[str, str] = field(default_factory=dict)
     mutations: tuple[Mutation, ...] = ()
 
@@ -71,16 +72,33 @@ def read_option(file: Path) -> Option:
     """Read one description.
 
     Raises:
-        TypeError: it has a key that nothing reads.
+        ValueError: it has a key that nothing reads, or a mutation without one that it needs.
     """
     details: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    _check_keys(file.name, Option, details)
+    for entry in details.get("mutations", []):
+        _check_keys(f"A mutation in {file.name}", Mutation, entry)
     words = {answer: _words(words) for answer, words in details.pop("words", {}).items()}
     mutations = tuple(_mutation(entry) for entry in details.pop("mutations", []))
     return Option(file.stem, words=words, mutations=mutations, **details)
 
 
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+def _check_keys(what: str, kind: type[Option | Mutation], given: Mapping[str, object]) -> None:
+    """Refuse keys that are no fields, and require fields that have no default."""
+    known = {
+        field.name: field for field in fields(kind) if field.name != "name" or kind is Mutation
+    }
+    for key in given.keys() - known.keys():
+        msg = f"{what} has {key!r}, which nothing reads: use {', '.join(known)}."
+        raise ValueError(msg)
+    for name, needed in known.items():
+        if needed.default is needed.default_factory is MISSING and name not in given:
+            msg = f"{what} lacks {name!r}."
+            raise ValueError(msg)
+
+
+def _words(pattern: str) -> re.Pattern[str] | None:
+    return re.compile(pattern, re.IGNORECASE) if pattern else None
 
 
 def _mutation(entry: dict[str, Any]) -> Mutation:

@@ -146,20 +146,29 @@ def with_file_options(
     combinations: Sequence[Combination], choices: Sequence[Mapping[str, Answer]]
 ) -> list[Combination]:
     """Give each combination the file options that cover most pairs of answers not yet seen."""
+    chosen = taking_turns([each.behaviour for each in combinations], choices)
+    return [
+        Combination(combination.behaviour, files)
+        for combination, files in zip(combinations, chosen, strict=True)
+    ]
+
+
+def taking_turns(
+    each: Sequence[Mapping[str, Answer]], choices: Sequence[Mapping[str, Answer]]
+) -> list[Mapping[str, Answer]]:
+    """Return for each of some answers one of the choices: what covers most pairs not yet seen."""
     seen: set[frozenset[tuple[str, Answer]]] = set()
-    covered = []
-    for combination in combinations:
+    chosen = []
+    for answers in each:
 
         def pairs(
-            files: Mapping[str, Answer], behaviour: Mapping[str, Answer] = combination.behaviour
+            choice: Mapping[str, Answer], answers: Mapping[str, Answer] = answers
         ) -> set[frozenset[tuple[str, Answer]]]:
-            answers = {**behaviour, **files}
-            return {frozenset(pair) for pair in pairs_of(answers.items(), 2)}
+            return {frozenset(pair) for pair in pairs_of({**answers, **choice}.items(), 2)}
 
-        files = max(choices, key=lambda choice: len(pairs(choice) - seen))
-        seen |= pairs(files)
-        covered.append(Combination(combination.behaviour, files))
-    return covered
+        chosen.append(max(choices, key=lambda choice: len(pairs(choice) - seen)))
+        seen |= pairs(chosen[-1])
+    return chosen
 
 
 def _all() -> Iterable[Question]:

@@ -182,12 +182,15 @@ def copy_working_tree(directory: Path) -> None:
 
 
 def files_in(project: Path) -> list[Path]:
-    """Return the files of a render, those of git excepted."""
-    return sorted(
+    """Return the files of a render, those of git excepted; there is always one."""
+    files = sorted(
         path
         for path in project.rglob("*")
         if path.is_file() and path.relative_to(project).parts[0] != ".git"
     )
+    # Whatever is looked for in nothing is not found.
+    assert files, f"{project} has no files."
+    return files
 
 
 def texts_in(project: Path) -> dict[str, str]:

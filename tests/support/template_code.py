@@ -40,7 +40,8 @@ def sources(combination: Combination, template: Path = TEMPLATE) -> dict[str, li
 
 def roots(template: Path = TEMPLATE) -> list[Path]:
     """Return the folders in which a tool can take `app` and `tests` for packages."""
-    return [template, *sorted(path for path in template.iterdir() if path.name.startswith("{%"))]
+    overlays = sorted(path for path in template.iterdir() if path.name.startswith("{%"))
+    return [template, *(path for path in overlays if any(path.rglob("*.py")))]
 
 
 def readable(template: Path = TEMPLATE) -> list[Path]:

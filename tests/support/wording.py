@@ -20,7 +20,7 @@ def mentions(project: Path, answers: Mapping[str, Answer]) -> set[tuple[str, str
         (path, f"{question}={choice}")
         for question, answer in answers.items()
         for choice, words in read_options()[question].words.items()
-        if choice != spelled(answer)
+        if choice != spelled(answer) and words
         for path, text in texts.items()
         # Copier's own, which names each question.
         if path != ".copier-answers.yml" and words.search(f"{path}\n{text}")

@@ -1,0 +1,167 @@
+"""Each option is described in options/, and each description is whole."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.options import BASE, KINDS, Option, read_option, read_options, spelled
+from support.questions import (
+    FILE_OPTIONS,
+    Question,
+    behavioural_product,
+    file_product,
+    product_of,
+    read_questions,
+    with_file_options,
+)
+from support.root import ROOT
+
+TEMPLATE_TEXT = "\n".join(
+    f"{path.relative_to(ROOT / 'template')}\n"
+    + (path.read_text(encoding="utf-8") if path.name.endswith(".jinja") else "")
+    for path in sorted(ROOT.glob("template/**/*"))
+    if path.is_file()
+)
+"""The conditions in the names of the template's folders, and all of its Jinja."""
+
+
+def lacking(question: Question, option: Option | None, template: str) -> Iterator[str]:
+    """Yield a sentence for each thing that the description of a question lacks."""
+    name, file = question.name, f"options/{question.name}.toml"
+    if not question.details.get("help", "").strip():
+        yield f"{name} needs a help text in copier.yml."
+    if "default" not in question.details:
+        yield f"{name} needs a default in copier.yml, for `--defaults`."
+    if "when" in question.details:
+        yield f"{name} is asked only sometimes, which the product does not know about yet."
+    if option is None:
+        yield f"{name} needs a description: write {file}."
+        return
+    if option.kind not in KINDS:
+        yield f"{file} needs a kind: one of {', '.join(KINDS)}."
+    if (option.kind == "text") != (not question.answers):
+        yield f"{file} calls it {option.kind}, but copier.yml has {len(question.answers)} choices."
+    if option.kind == "text" and option.sample in ("", question.details.get("default")):
+        yield f"{file} needs a sample: one answer that is not the default."
+    if option.kind == "behaviour" and option.product not in ("full", "pairwise"):
+        yield f"{file} needs a product: full, or pairwise with a reason."
+    if (option.product == "pairwise") != bool(option.reason):
+        yield f"{file} needs a reason if its product is pairwise, and only then."
+    if option.kind == "behaviour" and not option.mutations:
+        yield f"{file} needs mutations: for each promise, what breaks it and which test notices."
+    if option.words.keys() != {spelled(answer) for answer in question.answers}:
+        yield f"{file} needs words for each answer, and for nothing else; they may be empty."
+    if name not in template:
+        yield f"Nothing in template/ depends on {name}."
+
+
+ASKED = [question for question in read_questions().values() if not question.computed]
+
+
+@pytest.mark.parametrize("question", ASKED, ids=lambda question: question.name)
+def test_every_question_is_described(question: Question) -> None:
+    """One sentence for each thing that is missing."""
+    option = read_options().get(question.name)
+    assert list(lacking(question, option, TEMPLATE_TEXT)) == []
+
+
+def test_every_description_has_its_question() -> None:
+    """What is left of a question that is gone, or was renamed, is removed."""
+    assert read_options().keys() - {BASE} == {question.name for question in ASKED}
+
+
+CHOICE = {"type": "str", "help": "x", "default": "a", "choices": ["a", "b"]}
+TEXT = {"type": "str", "help": "x", "default": ""}
+WORDS = "[words]\na = 'a'\nb = ''\n"
+MUTATION = "[[mutations]]\nname='x'\nfile='x'\nold='x'\nnew='y'\nfails=['x']\n"
+FULL = f"kind = 'behaviour'\nproduct = 'full'\n{WORDS}{MUTATION}"
+
+DESCRIBED: list[tuple[dict[str, Any], str, str, str]] = [
+    (CHOICE, FULL, "made_up", ""),
+    (CHOICE, f"kind = 'files'\n{WORDS}", "made_up", ""),
+    (TEXT, "kind = 'text'\nsample = 'x'\n", "made_up", ""),
+    (CHOICE | {"help": " "}, FULL, "made_up", "needs a help text"),
+    ({name: CHOICE[name] for name in ("type", "help", "choices")}, FULL, "made_up", "a default"),
+    (CHOICE | {"when": "{{ x }}"}, FULL, "made_up", "asked only sometimes"),
+    (CHOICE, f"kind = 'code'\n{WORDS}", "made_up", "needs a kind"),
+    (CHOICE, "kind = 'text'\nsample = 'x'\n" + WORDS, "made_up", "has 2 choices"),
+    (TEXT, "kind = 'text'\n", "made_up", "needs a sample"),
+    (CHOICE, FULL.replace("product = 'full'", ""), "made_up", "needs a product"),
+    (CHOICE, FULL.replace("full", "pairwise"), "made_up", "needs a reason"),
+    (CHOICE, FULL.replace("product", "reason = 'x'\nproduct"), "made_up", "needs a reason"),
+    (CHOICE, FULL.replace(MUTATION, ""), "made_up", "needs mutations"),
+    (CHOICE, FULL.replace("b = ''\n", ""), "made_up", "needs words"),
+    (CHOICE, FULL.replace("b = ''\n", "b = ''\nc = ''\n"), "made_up", "needs words"),
+    (CHOICE, FULL, "else", "Nothing in template/ depends on made_up"),
+]
+
+
+@pytest.mark.parametrize(("details", "text", "template", "sentence"), DESCRIBED)
+def test_what_is_missing_is_said(
+    details: dict[str, Any], text: str, template: str, sentence: str, tmp_path: Path
+) -> None:
+    """Each gap is one sentence, which says where to write what."""
+    (tmp_path / "made_up.toml").write_text(text, encoding="utf-8")
+
+    found = list(
+        lacking(Question("made_up", details), read_option(tmp_path / "made_up.toml"), template)
+    )
+
+    assert [sentence in each for each in found] == ([True] if sentence else [])
+
+
+def test_a_question_without_a_description_is_found() -> None:
+    """It is assumed to change code, so that it cannot be left out by oversight."""
+    question = Question("made_up", CHOICE)
+
+    assert question.behavioural
+    assert "write options/made_up.toml" in next(lacking(question, None, "made_up"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour = 'red'\n", "has 'colour', which nothing reads"),
+        (FULL + "where = 'x'\n", "mutation in made_up.toml has 'where'"),
+        (FULL.replace("old='x'\n", ""), "mutation in made_up.toml lacks 'old'"),
+    ],
+)
+def test_a_misspelt_key_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    """It would otherwise be a promise that nobody keeps."""
+    (tmp_path / "made_up.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ValueError, match=words):
+        read_option(tmp_path / "made_up.toml")
+
+
+def test_the_product_is_full() -> None:
+    """Every answer to every behavioural question meets every answer to the others."""
+    combinations = behavioural_product()
+    assert {(c.answers["database"], c.answers["example"]) for c in combinations} >= {
+        (database, example)
+        for database in ("sqlite", "postgresql", "mysql")
+        for example in (True, False)
+    }
+    assert len({str(combination) for combination in combinations}) == len(combinations)
+
+
+def test_pairwise_options_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They add no combination, and each of their answers is met."""
+    kinds = {"one": "full", "two": "full", "three": "pairwise"}
+    options = {name: Option(name, "behaviour", product) for name, product in kinds.items()}
+    monkeypatch.setattr("support.questions.read_options", lambda: options)
+
+    combinations = product_of(Question(name, CHOICE) for name in kinds)
+
+    assert len(combinations) == 4
+    assert {each.answers["three"] for each in combinations} == {"a", "b"}
+
+
+def test_file_options_take_turns() -> None:
+    """Where combinations are run, every licence and every Python version is among them."""
+    covered = with_file_options(behavioural_product(), file_product())
+    for name in FILE_OPTIONS:
+        answers = {combination.answers[name] for combination in covered}
+        assert answers == set(read_questions()[name].answers)
