@@ -1,6 +1,5 @@
-"""No dead weight: all that is rendered is used, and the generated tests run almost all of it."""
+"""No dead weight: all that is rendered is used."""
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,42 +7,50 @@ from pathlib import Path
 import pytest
 
 from support.dead_weight import (
-    EVIDENCE,
     READ_BY_NAME,
-    USED_FROM_OUTSIDE,
+    dependency_faults,
     idle_settings,
     looked_for,
     requirements,
-    unneeded_dependencies,
     unreachable_files,
     unused_fixtures,
     unused_names,
-    vulture,
 )
-from support.projects import Project
-from support.questions import Combination, behavioural_product, first_of
-from support.rendering import files_in
+from support.options import BASE, read_options
+from support.questions import (
+    Combination,
+    behavioural_product,
+    every_choice,
+    first_of,
+    read_questions,
+)
+from support.rendering import Renders, texts_in
+
+Rendered = Callable[[Combination], Path]
 
 COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
 
-SQLITE = first_of("sqlite")
-
-Rendered = Callable[[Combination], Path]
-KeptProjects = Callable[[Combination], Project]
-
 
 @COMBINATIONS
-def test_every_dependency_is_used(
-    combination: Combination, kept_projects: KeptProjects, rendered: Rendered
-) -> None:
+def test_every_dependency_is_used(combination: Combination, rendered: Rendered) -> None:
     """None is missing, superfluous, only there by way of another, or in the wrong group."""
-    assert not unneeded_dependencies(kept_projects(combination), rendered(combination))
+    options = {
+        dependency
+        for name in combination.behaviour
+        for dependency in read_options()[name].dependencies
+    }
+    base = set(read_options()[BASE].dependencies)
+    assert dependency_faults(rendered(combination), base, options) == []
 
 
-@COMBINATIONS
-def test_every_setting_is_read(combination: Combination, rendered: Rendered) -> None:
-    """And .env.example lists these and no others."""
-    assert not idle_settings(rendered(combination))
+@pytest.mark.parametrize("name", [name for name, q in read_questions().items() if q.answers])
+def test_what_an_option_needs_has_a_reason(name: str, render: Renders) -> None:
+    """Each dependency that comes or goes with an answer is in the option's description."""
+    needed = [requirements(render({name: answer})) for answer in read_questions()[name].answers]
+    differ = {
+        each for found in needed for each in found if not all(each in other for other in needed)
+    }
+    assert differ == set(read_options()[name].dependencies)
 
 
 @COMBINATIONS
@@ -52,7 +59,7 @@ def test_every_fixture_is_used_or_explained(combination: Combination, rendered: 
     assert not unused_fixtures(rendered(combination))
 
 
-@COMBINATIONS
+@pytest.mark.parametrize("combination", every_choice(), ids=Combination.full_name)
 def test_every_file_is_reachable(combination: Combination, rendered: Rendered) -> None:
     """By imports from what is run, or because a tool looks for it, or another file names it."""
     assert not unreachable_files(rendered(combination))
@@ -60,50 +67,20 @@ def test_every_file_is_reachable(combination: Combination, rendered: Rendered) -
 
 @COMBINATIONS
 def test_every_name_is_used(combination: Combination, rendered: Rendered) -> None:
-    """Functions, classes, methods and constants; those of app/ not only by tests."""
+    """Functions, classes, settings and constants; those of app/ not only by tests."""
     assert not unused_names(rendered(combination))
 
 
-def test_evidence_is_still_needed(rendered: Rendered) -> None:
-    """What no combination declares, or what the code imports by now, needs no other evidence."""
-    declared: set[str] = set()
-    for combination in behavioural_product():
-        project = rendered(combination)
-        imports = "\n".join(
-            path.read_text(encoding="utf-8") for path in files_in(project) if path.suffix == ".py"
-        )
-        declared |= {
-            requirement
-            for requirement in requirements(project)
-            if not re.search(rf"^(?:import|from) {module(requirement)}\b", imports, re.MULTILINE)
-        }
-    assert EVIDENCE.keys() <= declared
-
-
-def module(requirement: str) -> str:
-    """Return what a package is imported as, or what is no module's name if it has extras."""
-    return re.escape(requirement.replace("-", "_"))
+@COMBINATIONS
+def test_every_setting_is_read(combination: Combination, rendered: Rendered) -> None:
+    """The service's own test compares them with .env.example."""
+    assert not idle_settings(rendered(combination))
 
 
 def test_names_that_tools_look_for_are_still_there(rendered: Rendered) -> None:
     """Otherwise a file that lost its tool would keep its excuse."""
-    names = {
-        path.relative_to(rendered(combination)).as_posix()
-        for combination in behavioural_product()
-        for path in files_in(rendered(combination))
-    }
+    names = {name for each in every_choice() for name in texts_in(rendered(each))}
     assert {pattern for name in names for pattern in looked_for(name)} == READ_BY_NAME.keys()
-
-
-def test_uses_from_outside_are_still_needed(rendered: Rendered) -> None:
-    """An exception that nothing uses any more hides the next mistake."""
-    needed = {
-        excuse
-        for combination in behavioural_product()
-        for name in vulture(rendered(combination))
-        for excuse in name.excuses()
-    }
-    assert needed == USED_FROM_OUTSIDE.keys()
 
 
 # A search that finds nothing must be known to find something.
@@ -112,7 +89,7 @@ def test_uses_from_outside_are_still_needed(rendered: Rendered) -> None:
 @pytest.fixture
 def broken(rendered: Rendered, tmp_path: Path) -> Path:
     """A copy of a project, for a test to add dead weight to."""
-    return shutil.copytree(rendered(SQLITE), tmp_path / "service")
+    return shutil.copytree(rendered(first_of("sqlite")), tmp_path / "service")
 
 
 def change(project: Path, file: str, old: str, new: str) -> None:
@@ -131,10 +108,8 @@ def append(project: Path, file: str, text: str) -> None:
         lines.write(text)
 
 
-def test_needless_and_missing_dependencies_are_found(
-    broken: Path, kept_projects: KeptProjects
-) -> None:
-    """Whether it is an import, a driver, a command, a plugin or an extra that is not there."""
+def test_needless_and_missing_dependencies_are_found(broken: Path) -> None:
+    """Whether nothing imports it, only tests do, or it comes by way of another one."""
     change(
         broken,
         "pyproject.toml",
@@ -143,24 +118,26 @@ def test_needless_and_missing_dependencies_are_found(
         '    "asyncpg>=1",\n    "rich[jupyter]>=1",\n    "httpx2>=2",\n    "aiosqlite>=',
     )
     change(broken, "pyproject.toml", '    "httpx2>=2.16",\n', '    "coverage>=7",\n')
-    change(broken, "pyproject.toml", "asyncio_mode =", "other_mode =")
-    change(broken, "README.md", "&& uv run mypy", "")
-    change(broken, ".pre-commit-config.yaml", "entry: uv run mypy", "entry: mypy")
-    append(broken, "app/health.py", "import anyio, nowhere, polyfactory\n")
-    append(broken, "tests/running.py", "import faker\n")
-    assert unneeded_dependencies(kept_projects(SQLITE), broken) == [
+    append(broken, "app/health.py", "import anyio, nowhere, polyfactory, mypy\n")
+    append(broken, "tests/running.py", "import faker, mypy\n")
+
+    found = dependency_faults(broken, set(read_options()[BASE].dependencies), {"aiosqlite"})
+
+    assert found == [
+        "DEP001 anyio",
+        "DEP001 faker",
         "DEP001 nowhere",
-        "DEP002 asyncpg",
-        "DEP002 coverage",
-        "DEP002 httpx2",
-        "DEP002 mypy",
-        "DEP002 pytest-asyncio",
-        "DEP002 rich",
-        "DEP003 anyio",
-        "DEP003 faker",
+        "DEP004 mypy",
         "DEP004 polyfactory",
-        "extra rich[jupyter]",
+        f"asyncpg: {NO_REASON}",
+        f"coverage: {NO_REASON}",
+        f"httpx2: {NO_REASON}",
+        "mypy: options/ has a reason that nothing needs",
+        f"rich[jupyter]: {NO_REASON}",
     ]
+
+
+NO_REASON = "nothing imports it, and options/ has no reason"
 
 
 def test_idle_settings_are_found(broken: Path) -> None:
@@ -174,13 +151,7 @@ def test_idle_settings_are_found(broken: Path) -> None:
         '    log_format: Literal["auto",',
     )
     change(broken, "app/main.py", "settings.max_body_size", "1_000_000")
-    append(broken, ".env.example", "# COLOUR=red\n")
-    assert idle_settings(broken) == [
-        "colour: only in .env.example",
-        "max_body_size: never read",
-        "page_size: never read",
-        "page_size: not in .env.example",
-    ]
+    assert idle_settings(broken) == ["max_body_size", "page_size"]
 
 
 def test_unused_fixtures_are_found(broken: Path) -> None:
@@ -270,8 +241,7 @@ def route() -> None: ...
 """,
     )
     append(broken, "tests/running.py", "def start() -> None: TESTED\ndef test_it(): ...\n")
-    found = [re.sub(r":\d+", "", name) for name in unused_names(broken)]
-    assert found == [
+    assert unused_names(broken) == [
         "app/limits.py: unused variable 'LARGEST'",
         "app/limits.py: unused variable 'TESTED'",
         "app/limits.py: unused method 'confine'",

@@ -56,11 +56,7 @@ FULL_PRODUCT = [
 PYTHON_VERSIONS = read_questions()["python_version"].answers
 
 
-def _name(combination: Combination) -> str:
-    return "-".join([str(combination), *map(str, combination.files.values())])
-
-
-@pytest.mark.parametrize("combination", FULL_PRODUCT, ids=_name)
+@pytest.mark.parametrize("combination", FULL_PRODUCT, ids=Combination.full_name)
 def test_files_parse_and_agree(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from support.options import read_options, spelled
-from support.questions import Combination, behavioural_product, first_of, read_questions
+from support.questions import Combination, every_choice, first_of, read_questions
 from support.rendering import Renders, Template, files_in
 from support.root import ROOT
 from support.template_code import sources
 from support.wording import mentions
 
-COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids=str)
+COMBINATIONS = pytest.mark.parametrize("combination", every_choice(), ids=Combination.full_name)
 
 Rendered = Callable[[Combination], Path]
 

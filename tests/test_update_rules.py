@@ -11,7 +11,7 @@ import pytest
 
 from support import personas, programs
 from support.personas import begin, conflicts, lost, read, save
-from support.questions import Combination, behavioural_product, read_questions
+from support.questions import Combination, every_choice, read_questions
 from support.releases import (
     History,
     add_release,
@@ -379,11 +379,8 @@ OWNERSHIP = re.compile(r"^\| (?P<files>`.+) \| (?P<whose>.+) \|$", re.MULTILINE)
 
 @pytest.mark.parametrize(
     "combination",
-    [
-        *behavioural_product(),
-        Combination({"database": "sqlite", "example": True}, {"license": "MIT", "ci": "none"}),
-    ],
-    ids=lambda combination: "-".join([str(combination), *map(str, combination.files.values())]),
+    every_choice(),
+    ids=Combination.full_name,
 )
 def test_the_readme_says_whose_each_file_is(
     combination: Combination, template: Template, tmp_path: Path

@@ -1,7 +1,6 @@
-"""Finds what a rendered project could do without: dependencies, settings, fixtures, files, names.
+"""Finds what a rendered project could do without: dependencies, names, fixtures and files.
 
-Each search returns one line for each thing that it found, or nothing. The tables below hold what
-the searches cannot see, with the reason why it is needed all the same.
+Each search returns one line for each thing that it found, or nothing.
 """
 
 import ast
@@ -9,33 +8,33 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from support import programs
-from support.projects import Project
-from support.rendering import files_in, texts_in
+from support.rendering import texts_in
 
-DEPTRY = "deptry==0.25.1"
-VULTURE = "vulture==2.16"
+USED_BY_LIBRARIES = (
+    *("age", "cls", "model_config", "title"),  # pydantic
+    # SQLAlchemy, and Alembic in revisions
+    *("branch_labels", "depends_on", "do_begin", "down_revision", "none_as_null"),
+    "supports_statement_cache",
+    *("aclose", "middleware_stack", "openapi_schema"),  # httpx2, Starlette, FastAPI
+    *("added", "mode", "own_database", "pytest_*", "pytestmark"),  # pytest, and its fixtures
+)
+"""Names that no line of Python has a use for."""
+
+CALLED_BY_LIBRARIES = (
+    *("@*.command", "@*.callback", "@*_validator", "@app.*", "@event.listens_for"),
+    *("@pytest.fixture", "@router.*"),  # fixtures are looked at more closely
+)
+"""Decorators of functions that no line of Python calls."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-EVIDENCE: dict[str, tuple[str, str, str]] = {
-    "fastapi-cli": ("README.md", "uv run fastapi", "FastAPI's command needs it"),
-    "pytest-asyncio": ("pyproject.toml", "asyncio_mode =", "this option is its own"),
-    "pytest-xdist": ("README.md", "`-n ", "this option is its own"),
-    "sqlalchemy[asyncio]": ("app/*.py", "sqlalchemy.ext.asyncio", "needs greenlet"),
-    "uvicorn": ("README.md", "uv run fastapi", "the server that the command starts"),
-    "uvicorn[standard]": ("README.md", "fastapi dev", "reloads with the extra's watchfiles"),
-}
-"""A requirement that no import shows: a file, the text in it that needs the package, and why."""
 
 READ_BY_NAME = {
     "*.md": "people",
@@ -44,38 +43,11 @@ READ_BY_NAME = {
     ".github/workflows/*.yml": "GitHub",
     ".gitignore": "git",
     ".pre-commit-config.yaml": "pre-commit",
+    "LICENSE": "people",
     "migrations/script.py.mako": "Alembic",
     "pyproject.toml": "uv",
 }
 """Files that nothing in the project has to name, and what looks for them."""
-
-USED_FROM_OUTSIDE: dict[tuple[str, str], str] = {
-    ("*.py", "@event.listens_for(*"): "SQLAlchemy calls it",
-    ("*.py", "@router.*(*"): "FastAPI serves it",
-    ("*.py", "model_config"): "pydantic reads it",
-    ("app/*.py", "@*.command(*"): "Typer calls it",
-    ("app/*.py", "@*_validator(*"): "pydantic calls it",
-    ("app/errors.py", "title"): "pydantic writes it into the response",
-    ("app/settings.py", "cls"): "what a class method must take",
-    ("app/sqlite.py", "do_begin"): "SQLAlchemy calls it",
-    ("app/sqlite.py", "supports_statement_cache"): "SQLAlchemy reads it",
-    ("migrations/versions/*.py", "branch_labels"): "Alembic reads it",
-    ("migrations/versions/*.py", "depends_on"): "Alembic reads it",
-    ("migrations/versions/*.py", "down_revision"): "Alembic reads it",
-    ("tests/*.py", "@app.*(*"): "FastAPI serves it",
-    ("tests/*.py", "@pytest.fixture*"): "looked at more closely by `unused_fixtures`",
-    ("tests/*.py", "pytestmark"): "pytest reads it",
-    ("tests/conftest.py", "pytest_*"): "pytest calls it",
-    ("tests/conftest.py", "own_database"): "asked for because of what it does",
-    ("tests/isolation.py", "aclose"): "httpx2 calls it",
-    ("tests/isolation.py", "middleware_stack"): "Starlette reads it",
-    ("tests/isolation.py", "none_as_null"): "SQLAlchemy reads it",
-    ("tests/isolation.py", "openapi_schema"): "FastAPI reads it",
-    ("tests/test_errors.py", "age"): "pydantic checks it",
-    ("tests/wiring/test_isolation.py", "added"): "looked for as a string",
-    ("tests/wiring/*.py", "mode"): "only the mark that comes with the value counts",
-}
-"""A file, and a name in it or the decorator above: what uses it though no line of Python does."""
 
 
 def sources(project: Path, *folders: str) -> dict[str, ast.Module]:
@@ -99,160 +71,105 @@ def _entry_points(project: Path) -> list[tuple[str, str]]:
     return [(module, name) for module, _, name in (value.partition(":") for value in values)]
 
 
+def _explained(project: Path) -> set[str]:
+    """Return the names that the README explains: they are there for the project's owner."""
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    return set(re.findall(r"`(\w+)`", readme))
+
+
 # Dependencies
 
 
-def unneeded_dependencies(environment: Project, project: Path) -> list[str]:
-    """Compare imports with dependencies; `environment` is the one that has them installed."""
-    # What is shipped must do with the dependencies that are shipped; everything, with all.
-    shipped = _deptry(environment, project, "--extend-exclude", "tests")
-    everything = _deptry(
-        environment, project, "--exclude", r"\.venv", "--non-dev-dependency-groups", "dev"
-    )
-    run = _commands_run(project)
-    not_imported = {name for code, name in shipped | everything if code == "DEP002"}
-    used = {
-        ("DEP002", name)
-        for name in not_imported
-        if _scripts(environment, name) & run or _is_driver(project, name) or has_use(project, name)
-    }
-    extras = {name for name in requirements(project) if "[" in name}
-    return sorted(
-        [f"{code} {name}" for code, name in (shipped | everything) - used]
-        + [f"extra {name}" for name in extras if not has_use(project, name)]
-    )
-
-
 def requirements(project: Path) -> set[str]:
-    """Return the names of all dependencies, and once more those that have extras, with them."""
+    """Return the names of all dependencies, with their extras."""
     settings = configuration(project)
     listed = [*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]]
-    found = re.findall(r"^([\w.-]+)(\[.+?\])?", "\n".join(listed), re.MULTILINE)
-    return {name for name, _ in found} | {name + extras for name, extras in found}
+    return set(re.findall(r"^[\w.-]+(?:\[.+?\])?", "\n".join(listed), re.MULTILINE))
 
 
-def has_use(project: Path, requirement: str) -> bool:
-    """Tell whether the project has what the table says that the requirement is there for."""
-    pattern, text, _ = EVIDENCE.get(requirement, ("", "", ""))
-    return any(
-        fnmatch(path.relative_to(project).as_posix(), pattern)
-        and text in path.read_text(encoding="utf-8")
-        for path in files_in(project)
+def dependency_faults(project: Path, base: Set[str], options: Set[str]) -> list[str]:
+    """Compare dependencies with imports, and with what options/ has a reason for.
+
+    Args:
+        project: a render.
+        base: what every service needs though nothing imports it, or with extras.
+        options: what options add, imported or not.
+    """
+    # What is shipped must do with the dependencies that are shipped; everything, with all.
+    shipped = _deptry(project, "--extend-exclude", "tests")
+    everything = _deptry(project, "--exclude", r"\.venv", "--non-dev-dependency-groups", "dev")
+    idle = {name for code, name in shipped | everything if code == "DEP002"}
+    needed = {
+        name for name in requirements(project) if name.partition("[")[0] in idle or "[" in name
+    }
+    return sorted(
+        [f"{code} {name}" for code, name in shipped | everything if code != "DEP002"]
+        + [
+            f"{name}: nothing imports it, and options/ has no reason"
+            for name in needed - base - options
+        ]
+        + [f"{name}: options/ has a reason that nothing needs" for name in base - needed]
     )
 
 
-def _deptry(environment: Project, project: Path, *options: str) -> set[tuple[str, str]]:
+def _deptry(project: Path, *options: str) -> set[tuple[str, str]]:
     """Run deptry, and return the code and the package of each violation."""
     with TemporaryDirectory() as folder:
         report = Path(folder, "deptry.json")
-        finished = programs.run(
-            *(programs.uv(), "run", "--quiet", "--project", str(environment.path)),
-            *("--with", DEPTRY, "deptry", ".", "--json-output", str(report), *options),
-            cwd=project,
-            env=environment.environment(),
-            check=False,
-        )
+        command = (sys.executable, "-m", "deptry", ".", "--json-output", str(report))
+        finished = programs.run(*command, *options, cwd=project, check=False)
         # Violations and accidents have the same exit code.
         assert report.exists(), finished.report()
         violations = json.loads(report.read_text(encoding="utf-8"))
     return {(violation["error"]["code"], violation["module"]) for violation in violations}
 
 
-def _commands_run(project: Path) -> set[str]:
-    """Return the commands that people, hooks and workflows run in the project's environment."""
-    texts = [
-        path.read_text(encoding="utf-8")
-        for path in (
-            project / "README.md",
-            project / ".pre-commit-config.yaml",
-            *project.glob(".github/workflows/*.yml"),
-        )
-    ]
-    return set(re.findall(r"\buv run (?:--\S+ )*([\w.-]+)", "\n".join(texts)))
+# Names
 
 
-def _scripts(environment: Project, name: str) -> set[str]:
-    """Return the commands that an installed package brings."""
-    site_packages = map(str, environment.path.glob(".venv/lib/python*/site-packages"))
-    return {
-        file.name
-        for distribution in distributions(name=name, path=list(site_packages))
-        for file in distribution.files or ()
-        if file.parent.name == "bin"
-    }
+def unused_names(project: Path) -> list[str]:
+    """Find functions, classes, settings, constants and so on that nothing refers to."""
+    # That a test uses it is no reason for the application to have it.
+    application = _vulture(project, "app", "migrations")
+    everything = _vulture(project, "app", "migrations", "tests")
+    return application + [line for line in everything if line.startswith("tests/")]
 
 
-def _is_driver(project: Path, name: str) -> bool:
-    """Tell whether the application's database URLs name the package, such as "sqlite+name"."""
-    url = re.compile(rf'"\w+\+{re.escape(name)}"')
-    return any(url.search(path.read_text(encoding="utf-8")) for path in project.glob("app/*.py"))
-
-
-# Settings
+def _vulture(project: Path, *folders: str) -> list[str]:
+    named = _explained(project) | {name for _, name in _entry_points(project)}
+    finished = programs.run(
+        *(sys.executable, "-m", "vulture", *folders),
+        f"--ignore-names={','.join([*USED_BY_LIBRARIES, *sorted(named)])}",
+        f"--ignore-decorators={','.join(CALLED_BY_LIBRARIES)}",
+        cwd=project,
+        check=False,
+    )
+    # 3 means that it found something.
+    assert finished.exit_code in (0, 3), finished.report()
+    found = re.findall(r"^(\S+):\d+: (.+) \(\d+% confidence\)$", finished.stdout, re.MULTILINE)
+    assert len(found) == len(finished.stdout.splitlines()), finished.report()
+    return [f"{file}: {what}" for file, what in found]
 
 
 def idle_settings(project: Path) -> list[str]:
-    """Find settings that the application never reads, and differences from .env.example."""
+    """Find settings that nothing reads from an object whose name ends with "settings"."""
     trees = sources(project, "app")
-    fields = {
-        (field, owner)
-        for tree in trees.values()
-        for owner in _settings_classes(tree, _settings_names(trees.values()))
-        for field in _fields(owner)
-    }
-    names = {name for name, _ in fields}
-    lines = (project / ".env.example").read_text(encoding="utf-8")
-    example = {name.lower() for name in re.findall(r"^(?:# )?([A-Z0-9_]+)=", lines, re.MULTILINE)}
-    return sorted(
-        [f"{name}: never read" for name, owner in fields if name not in _read(trees, owner)]
-        + [f"{name}: not in .env.example" for name in names - example]
-        + [f"{name}: only in .env.example" for name in example - names]
-    )
-
-
-def _settings_names(trees: Iterable[ast.Module]) -> set[str]:
-    """Return the names of all classes that inherit from BaseSettings, near or far."""
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    names, before = {"BaseSettings"}, 0
-    while len(names) > before:
-        before = len(names)
-        names |= {node.name for node in classes if names & set(map(_last_name, node.bases))}
-    return names
-
-
-def _settings_classes(tree: ast.Module, names: set[str]) -> Iterator[ast.ClassDef]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name in names:
-            yield node
-
-
-def _fields(owner: ast.ClassDef) -> Iterator[str]:
-    for node in owner.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield node.target.id
-
-
-def _read(trees: Mapping[str, ast.Module], owner: ast.ClassDef) -> set[str]:
-    """Return what is read of any settings, such as `app.state.settings.x`, but not in a class."""
-    own = set(ast.walk(owner))
-    return {
+    read = {
         node.attr
         for tree in trees.values()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and _last_name(node.value).endswith("settings")
-        and isinstance(node.ctx, ast.Load)
-        and node not in own
+        if isinstance(node, ast.Attribute) and _last_name(node.value).endswith("settings")
     }
-
-
-def _last_name(node: ast.expr) -> str:
-    """Return "c" for `c`, `a.b.c` and `a.b.c(...)`."""
-    if isinstance(node, ast.Call):
-        node = node.func
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
+    return sorted(
+        field.target.id
+        for tree in trees.values()
+        for owner in ast.walk(tree)
+        if isinstance(owner, ast.ClassDef)
+        and any(_last_name(base).endswith("Settings") for base in owner.bases)
+        for field in owner.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if field.target.id not in read
+    )
 
 
 # Fixtures
@@ -282,8 +199,9 @@ def unused_fixtures(project: Path) -> list[str]:
         key=lambda fixture: (fixture.file.count("/"), not fixture.file.endswith("conftest.py")),
     )
     # As if there were a test beside the outermost conftest.py that asks for what is explained.
-    readme = set(re.findall(r"`(\w+)`", (project / "README.md").read_text(encoding="utf-8")))
-    wanted = {"tests/README": readme} | {file: _wanted(tree) for file, tree in trees.items()}
+    wanted = {"tests/README": _explained(project)} | {
+        file: _wanted(tree) for file, tree in trees.items()
+    }
     used = {fixture for file, names in wanted.items() for fixture in _reach(file, names, fixtures)}
     return [f"{fixture.file}: {fixture.name}" for fixture in fixtures if fixture not in used]
 
@@ -302,6 +220,15 @@ def _fixtures(file: str, tree: ast.Module) -> Iterator[Fixture]:
                 }
                 name = str(options.get("name") or node.name)
                 yield Fixture(name, file, _arguments(node), options.get("autouse") is True)
+
+
+def _last_name(node: ast.expr) -> str:
+    """Return "c" for `c`, `a.b.c` and `a.b.c(...)`."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _arguments(node: Function) -> frozenset[str]:
@@ -420,67 +347,3 @@ def _imports(file: str, modules: Mapping[str, str]) -> Iterator[str]:
                 name.removesuffix(".py").replace("/", ".")
                 for name in _matching(modules, rf"app/\w+/{kind}\.py")
             )
-
-
-# Names
-
-
-@dataclass(frozen=True)
-class UnusedName:
-    """A name that vulture found no use of."""
-
-    file: str
-    line: int
-    name: str
-    what: str
-    decorator: str
-    """The first line of the decorators, or nothing."""
-
-    def excuses(self) -> list[tuple[str, str]]:
-        """Return the table's entries that are about this name."""
-        return [
-            (file, pattern)
-            for file, pattern in USED_FROM_OUTSIDE
-            if fnmatch(self.file, file)
-            and fnmatch(self.decorator if pattern.startswith("@") else self.name, pattern)
-        ]
-
-    def __str__(self) -> str:
-        """Return where it is."""
-        return f"{self.file}:{self.line}: {self.what}"
-
-
-def unused_names(project: Path) -> list[str]:
-    """Find functions, classes, constants and so on that nothing refers to."""
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    # What the README explains is there for the project's owner.
-    used = {*re.findall(r"`(\w+)`", readme), *(name for _, name in _entry_points(project))}
-    return [str(name) for name in vulture(project) if name.name not in used and not name.excuses()]
-
-
-@cache
-def vulture(project: Path) -> list[UnusedName]:
-    """Return what vulture finds in a project, which must not change afterwards."""
-    # That a test uses it is no reason for the application to have it.
-    application = _vulture(project, "app", "migrations")
-    everything = _vulture(project, "app", "migrations", "tests")
-    return application + [name for name in everything if name.file.startswith("tests/")]
-
-
-def _vulture(project: Path, *folders: str) -> list[UnusedName]:
-    finished = programs.run(
-        *(programs.uv(), "tool", "run", "--quiet", VULTURE, *folders),
-        cwd=project,
-        env=programs.environment(UV_PYTHON=sys.executable),
-        check=False,
-    )
-    # 3 means that it found something.
-    assert finished.exit_code in (0, 3), finished.report()
-    found = re.findall(r"^(\S+):(\d+): (.+) \(\d+% confidence\)$", finished.stdout, re.MULTILINE)
-    assert len(found) == len(finished.stdout.splitlines()), finished.report()
-    names = []
-    for file, line, what in found:
-        start = (project / file).read_text(encoding="utf-8").splitlines()[int(line) - 1].strip()
-        decorator = start if start.startswith("@") else ""
-        names.append(UnusedName(file, int(line), what.split("'")[1], what, decorator))
-    return names

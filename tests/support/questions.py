@@ -98,6 +98,10 @@ class Combination:
             for name, answer in self.behaviour.items()
         )
 
+    def full_name(self) -> str:
+        """Return a name with the file options, such as "sqlite-example-MIT"."""
+        return "-".join(map(str, [self, *self.files.values()]))
+
     @property
     def answers(self) -> dict[str, Answer]:
         """What to hand to Copier."""
@@ -140,6 +144,17 @@ def first_of(database: str) -> Combination:
 def file_product() -> list[dict[str, Answer]]:
     """Return the full product of the file options."""
     return _product(question for question in _all() if question.name in FILE_OPTIONS)
+
+
+def every_choice() -> list[Combination]:
+    """Return the behavioural product, and each answer to a file option beside one of those."""
+    behaviours = behavioural_product()
+    single: list[dict[str, Answer]] = [
+        {name: answer} for name in FILE_OPTIONS for answer in read_questions()[name].answers
+    ]
+    chosen = taking_turns(single, [each.behaviour for each in behaviours])
+    with_files = zip(chosen, single, strict=True)
+    return [*behaviours, *(Combination(behaviour, files) for behaviour, files in with_files)]
 
 
 def with_file_options(
