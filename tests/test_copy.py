@@ -28,7 +28,7 @@ REFUSALS = [
     ("project_slug", "a\n", "use lower-case letters"),
     ("project_slug", "x" * 300, "at most 50 characters"),
     ("project_slug", "fastapi", "choose another slug"),
-    ("project_slug", "click", "choose another slug"),
+    ("project_slug", "alembic", "choose another slug"),
     ("project_slug", "python3", "choose another slug"),
     ("description", "  ", "say what it does"),
     ("description", "two\nlines", "on one line"),

@@ -11,7 +11,7 @@ import pytest
 
 from support import personas, programs
 from support.personas import begin, conflicts, lost, read, save
-from support.questions import Combination, every_choice, read_questions
+from support.questions import Combination, every_choice, read_questions, with_computed
 from support.releases import (
     History,
     add_release,
@@ -19,6 +19,7 @@ from support.releases import (
     read_manifest,
 )
 from support.rendering import Template, commit, copy_working_tree, git, texts_in
+from support.root import ROOT
 
 Patch = Callable[[Path], None]
 
@@ -115,7 +116,10 @@ def test_a_file_that_goes_away(older: Patch, path: str, tmp_path: Path) -> None:
 
 def asked_for_a_mail(directory: Path) -> None:
     """The question author_email was called mail."""
-    for path in ("copier.yml", "includes/answers.jinja", "template/pyproject.toml.jinja"):
+    for path in (
+        *("copier.yml", "includes/answers.jinja", "includes/guard.jinja"),
+        "template/pyproject.toml.jinja",
+    ):
         file = directory / path
         text = file.read_text(encoding="utf-8").replace("author_email", "mail")
         file.write_text(text, encoding="utf-8")
@@ -151,12 +155,7 @@ def test_a_question_that_is_renamed(tmp_path: Path) -> None:
 def had_another_choice(directory: Path) -> None:
     """One could choose a licence that is not offered any more."""
     replace(directory, "copier.yml", "    Proprietary (all", "    ISC: ISC\n    Proprietary (all")
-    replace(
-        directory,
-        "copier.yml",
-        "'BSD-3-Clause', 'proprietary'],",
-        "'BSD-3-Clause', 'proprietary', 'ISC'],",
-    )
+    replace(directory, "includes/guard.jinja", "'proprietary'])", "'proprietary', 'ISC'])")
 
 
 def test_a_question_that_is_gone(tmp_path: Path) -> None:
@@ -190,13 +189,9 @@ def test_a_choice_that_is_retired_without_a_guard(tmp_path: Path) -> None:
     """The answer would silently become the default, so it is a broken promise."""
 
     def unguarded(directory: Path) -> None:
-        replace(
-            directory,
-            "copier.yml",
-            "      'license': ['MIT', 'Apache-2.0', 'BSD-3-Clause', 'proprietary'],\n",
-            "",
-        )
-        replace(directory, "copier.yml", "      'license': license | default('proprietary'),\n", "")
+        guard = directory / "includes" / "guard.jinja"
+        lines = guard.read_text(encoding="utf-8").splitlines(keepends=True)
+        guard.write_text("".join(line for line in lines if "'license'" not in line), "utf-8")
 
     (sentence,) = promises(invent(tmp_path / "template", had_another_choice, newer=unguarded))
     assert sentence.startswith("license has no choice ISC any more")
@@ -412,18 +407,55 @@ def covers(pattern: str, file: str) -> bool:
 
 
 def test_the_guard_knows_every_question() -> None:
-    """The lists in answers_guard are those of the questions."""
-    questions = read_questions()
-    guard = questions["answers_guard"].details["default"]
-    for name, question in questions.items():
+    """It has a line for each, with the same choices and a default that it accepts."""
+    guard = (ROOT / "includes" / "guard.jinja").read_text(encoding="utf-8")
+    for name, question in read_questions().items():
         if question.computed:
             continue
-        if question.answers and question.details["type"] != "bool":
-            listed = ", ".join(f"'{answer}'" for answer in question.answers)
-            assert f"'{name}': [{listed}]," in guard, f"answers_guard does not list {name}."
-        default = {"str": "'[^']*'", "bool": "true|false"}[question.details["type"]]
-        known = re.search(rf"'{name}': {name} \| default\(({default})\),", guard)
-        assert known, f"answers_guard in copier.yml does not look at {name}."
+        if question.details["type"] == "bool":
+            line = (
+                f"yes_or_no('{name}', {name} | default({str(question.details['default']).lower()}))"
+            )
+        elif question.answers:
+            choices = ", ".join(f"'{answer}'" for answer in question.answers)
+            default = question.details["default"]
+            line = f"one_of('{name}', {name} | default('{default}'), [{choices}])"
+        else:
+            line = f"text('{name}', {name} | default("
+        assert line in guard, f"includes/guard.jinja needs the line {{{{ {line} }}}}."
+
+
+COMPUTED = [name for name in with_computed({}) if read_questions()[name].computed]
+
+
+@pytest.mark.parametrize("given_in", ["data", "data file", "settings"])
+@pytest.mark.parametrize(
+    "name",
+    [q.name for q in read_questions().values() if q.computed and q.details["type"] == "bool"],
+)
+def test_what_is_computed_cannot_be_answered(
+    name: str, given_in: str, template: Template, tmp_path: Path
+) -> None:
+    """It would contradict the answer that it is computed from, and render what cannot work."""
+    wrong = not with_computed({})[name]
+    data, own = tmp_path / "data.yml", tmp_path / "settings.yml"
+    data.write_text(f"{name}: {wrong}\n" if given_in == "data file" else "{}\n", encoding="utf-8")
+    text = f"defaults:\n  {name}: {wrong}\n" if given_in == "settings" else "{}\n"
+    own.write_text(text, encoding="utf-8")
+    given = [f"--data={name}={wrong}"] if given_in == "data" else []
+
+    refused = programs.run(
+        *(sys.executable, "-m", "copier", "copy", "--defaults", f"--data-file={data}", *given),
+        *(str(template.path), str(tmp_path / "service")),
+        cwd=tmp_path,
+        env=programs.environment(COPIER_SETTINGS_PATH=str(own)),
+        check=False,
+    )
+
+    assert refused.exit_code == 1, refused.report()
+    (sentence,) = refused.stderr.splitlines()
+    assert f"{name}: it is computed" in sentence
+    assert not (tmp_path / "service").exists()
 
 
 def update_by_hand(project: Path, *options: str) -> programs.Finished:

@@ -72,14 +72,30 @@ FILE_OPTIONS = names_of("files")
 
 def with_computed(answers: Mapping[str, Answer]) -> dict[str, Any]:
     """Return the answers, the defaults of other questions, and what is computed from them."""
-    environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    return computed(read_questions(), answers, INCLUDES)
+
+
+def environment_of(loader: jinja2.BaseLoader) -> jinja2.Environment:
+    """Return an environment as Copier makes it, with these files to include."""
+    return jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, loader=loader)
+
+
+INCLUDES = environment_of(jinja2.FileSystemLoader(ROOT))
+
+
+def computed(
+    questions: Mapping[str, Question],
+    answers: Mapping[str, Answer],
+    environment: jinja2.Environment,
+) -> dict[str, Any]:
+    """Return the same for other questions, whose includes are in that environment."""
     values: dict[str, Any] = {}
-    for name, question in read_questions().items():
-        default = question.details["default"]
-        if question.computed and question.details["type"] == "bool":
-            values[name] = environment.from_string(default).render(values) == "True"
-        elif not question.computed:
+    for name, question in questions.items():
+        default = question.details.get("default")
+        if not question.computed:
             values[name] = answers.get(name, default)
+        elif question.details.get("type") == "bool":
+            values[name] = environment.from_string(str(default)).render(values) == "True"
     return values
 
 

@@ -13,7 +13,7 @@ import copier
 import jinja2
 import yaml
 
-from support.questions import Question
+from support.questions import Question, computed, environment_of
 from support.rendering import (
     Template,
     commit,
@@ -163,6 +163,8 @@ class Manifest:
     """The paths below template/, and the text of those that are migrations."""
     settings: dict[str, Any]
     """copier.yml."""
+    includes: dict[str, str]
+    """What is included from other files, by their paths in the repository."""
 
     @cached_property
     def questions(self) -> dict[str, Question]:
@@ -176,7 +178,8 @@ class Manifest:
     @property
     def combinations(self) -> list[dict[str, Answer]]:
         """Every answer to every question that has choices, each with each."""
-        with_answers = {name: q.answers for name, q in self.questions.items() if q.answers}
+        asked = {name: q for name, q in self.questions.items() if not q.computed}
+        with_answers = {name: q.answers for name, q in asked.items() if q.answers}
         return [
             dict(zip(with_answers, answers, strict=True))
             for answers in product(*with_answers.values())
@@ -184,14 +187,17 @@ class Manifest:
 
     def paths(self, answers: Mapping[str, Answer]) -> frozenset[str]:
         """Return what is rendered for these answers, and the defaults of other choices."""
-        values = {name: q.details.get("default") for name, q in self.questions.items() if q.answers}
-        values |= answers
+        values = computed(self.questions, answers, self._environment)
         return frozenset(
             self._name(path)
             for path in self.files
             if not (overlay := OVERLAY.match(path))
-            or _true(overlay["condition"], tuple(sorted(values.items())))
+            or _true(overlay["condition"], tuple(values.items()))
         )
+
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        return environment_of(jinja2.DictLoader(self.includes))
 
     @property
     def revisions(self) -> dict[str, str]:
@@ -227,12 +233,20 @@ def _true(condition: str, values: tuple[tuple[str, Answer], ...]) -> bool:
 
 def read_manifest(template: Template) -> Manifest:
     """List what a release has, without rendering it."""
-    listed = git(template.path, "ls-tree", "-r", "-z", "--name-only", template.tag, "template/")
-    files = {name.removeprefix("template/"): "" for name in listed.split("\0") if name}
-    for name in files:
-        if REVISIONS in name:
-            files[name] = git(template.path, "show", f"{template.tag}:template/{name}")
-    return Manifest(files, yaml.safe_load(git(template.path, "show", f"{template.tag}:copier.yml")))
+
+    def names(folder: str) -> list[str]:
+        listed = git(template.path, "ls-tree", "-r", "-z", "--name-only", template.tag, folder)
+        return [name for name in listed.split("\0") if name]
+
+    def text(name: str) -> str:
+        return git(template.path, "show", f"{template.tag}:{name}")
+
+    files = {name: text(name) if REVISIONS in name else "" for name in names("template/")}
+    return Manifest(
+        {name.removeprefix("template/"): content for name, content in files.items()},
+        yaml.safe_load(text("copier.yml")),
+        {name: text(name) for name in names("includes/")},
+    )
 
 
 def broken_promises(old: Manifest, new: Manifest) -> list[str]:
@@ -254,7 +268,7 @@ def broken_promises(old: Manifest, new: Manifest) -> list[str]:
         if new.revisions.get(path, text) != text
     ]
     defaults = {name: str(q.details.get("default", "")) for name, q in new.questions.items()}
-    guard = defaults.pop("answers_guard", "")
+    guard = defaults.pop("answers_guard", "") + new.includes.get("includes/guard.jinja", "")
     for name, question in old.questions.items():
         if question.computed:
             continue

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import jinja2.sandbox
 from jinja2 import nodes
 
-from support.questions import Combination, read_questions
+from support.questions import Combination, read_questions, with_computed
 from support.rendering import files_in
 from support.root import ROOT
 
@@ -22,8 +22,7 @@ def sources(combination: Combination, template: Path = TEMPLATE) -> dict[str, li
     """Return the files that a combination is rendered from, by the path that they render to."""
     environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
     context = {
-        **{name: question.details.get("default") for name, question in read_questions().items()},
-        **combination.answers,
+        **with_computed(combination.answers),
         "_copier_conf": {"answers_file": ".copier-answers.yml"},
     }
     found: dict[str, list[Path]] = {}
