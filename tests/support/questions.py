@@ -95,8 +95,13 @@ def computed(
         if not question.computed:
             values[name] = answers.get(name, default)
         elif question.details.get("type") == "bool":
-            values[name] = environment.from_string(str(default)).render(values) == "True"
+            values[name] = _compiled(environment, default).render(values) == "True"
     return values
+
+
+@cache
+def _compiled(environment: jinja2.Environment, text: str) -> jinja2.Template:
+    return environment.from_string(text)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import copier
 import jinja2
 import yaml
+from jinja2.environment import TemplateExpression
 
 from support.questions import Question, computed, environment_of
 from support.rendering import (
@@ -191,8 +192,7 @@ class Manifest:
         return frozenset(
             self._name(path)
             for path in self.files
-            if not (overlay := OVERLAY.match(path))
-            or _true(overlay["condition"], tuple(values.items()))
+            if not (overlay := OVERLAY.match(path)) or _condition(overlay["condition"])(values)
         )
 
     @cached_property
@@ -226,9 +226,9 @@ REVISIONS = "migrations/versions/"
 
 
 @cache
-def _true(condition: str, values: tuple[tuple[str, Answer], ...]) -> bool:
+def _condition(text: str) -> TemplateExpression:
     environment = jinja2.Environment()  # noqa: S701 - a condition is no HTML
-    return bool(environment.compile_expression(condition)(**dict(values)))
+    return environment.compile_expression(text)
 
 
 def read_manifest(template: Template) -> Manifest:
