@@ -38,7 +38,8 @@ async def test_the_revisions_are_those_of_the_database_and_of_the_migrations(
 ) -> None:
     migrated, empty = await schema.state(engine), await schema.state(scratch_engine)
 
-    scripts = {path.name.split("_")[3] for path in Path("migrations/versions").glob("*.py")}
+    files = Path(schema.__file__).parents[1].glob("migrations/versions/*.py")
+    scripts = {file.name.split("_")[3] for file in files}
     assert migrated.current == migrated.needed
     assert migrated.known == scripts
     assert migrated.needed <= migrated.known
