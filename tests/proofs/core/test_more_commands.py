@@ -122,6 +122,7 @@ async def test_without_a_command_there_is_help(
 
     printed = capsys.readouterr()
     assert "Usage: " in printed.out + printed.err
+    assert "Missing command" not in printed.out + printed.err
     assert "--install-completion" not in printed.out + printed.err
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from app import engine as engines
-from app.engine import DRIVER, create_engine, error_code, is_unavailable, reading
+from app.engine import DRIVER, create_engine, error_code, is_unavailable, migrating, reading
 from app.settings import Settings
 
 
@@ -183,3 +183,16 @@ def test_server_defaults_are_compared(kind: Any, found: Any, default: Any, diffe
 
 def test_pending_migrations_are_one_transaction() -> None:
     assert engines.MIGRATION_OPTIONS["transaction_per_migration"] is False
+
+
+async def test_the_lock_ends_with_the_migrations(engine: AsyncEngine) -> None:
+    """A connection that has migrated may do other work, which nobody has to wait for."""
+    locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    async with engine.connect() as connection:
+        assert connection.sync_connection
+        with migrating(connection.sync_connection):
+            during = await connection.scalar(locks)
+            await connection.rollback()
+        afterwards = await connection.scalar(locks)
+
+    assert (during, afterwards) == (1, 0)
