@@ -65,7 +65,7 @@ def forking(project: Project, env: Mapping[str, str]) -> Iterator[Runner]:
     with (
         tempfile.TemporaryFile(mode="a+b") as output,
         subprocess.Popen(
-            [programs.uv(), "run", "--quiet", "python", str(SCRIPT)],
+            [programs.uv(), "run", "--quiet", "python", "-P", str(SCRIPT)],
             cwd=project.path,
             env=project.environment(env),
             stdin=subprocess.PIPE,

@@ -67,7 +67,7 @@ def _parse_url(value: object) -> object:
     if unknown := set(url.query) - URL_OPTIONS:
         names = ", ".join(sorted(unknown))
         raise ValueError(f"it must not have the option {names}; those for TLS begin with ssl_")
-    if not 0 < (url.port or 3306) < 2**16:
+    if url.port is not None and not 0 < url.port < 2**16:
         raise ValueError("its port must be between 1 and 65535")
     return url
 

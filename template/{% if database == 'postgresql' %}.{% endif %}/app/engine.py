@@ -70,7 +70,7 @@ def _parse_url(value: object) -> object:
     if unknown := set(url.query) - URL_OPTIONS:
         names = ", ".join(sorted(unknown))
         raise ValueError(f"it must not have the option {names}; libpq's sslmode is asyncpg's ssl")
-    if not 0 < (url.port or 5432) < 2**16:
+    if url.port is not None and not 0 < url.port < 2**16:
         raise ValueError("its port must be between 1 and 65535")
     return url
 

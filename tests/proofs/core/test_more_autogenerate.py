@@ -1,0 +1,110 @@
+"""In which order a new migration has its steps."""
+
+from typing import Any
+
+from alembic.operations.ops import (
+    AddColumnOp,
+    CreateTableOp,
+    DowngradeOps,
+    DropColumnOp,
+    DropConstraintOp,
+    DropIndexOp,
+    DropTableOp,
+    ExecuteSQLOp,
+    MigrateOperation,
+    MigrationScript,
+    ModifyTableOps,
+    UpgradeOps,
+)
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
+
+from app.autogenerate import order_steps
+
+
+def tables(**references: list[str]) -> list[Table]:
+    """Tables, each with foreign keys to others."""
+    metadata = MetaData()
+    return [
+        Table(
+            name,
+            metadata,
+            Column("id", Integer, primary_key=True),
+            *(Column(f"{other}_id", ForeignKey(f"{other}.id")) for other in others),
+        )
+        for name, others in references.items()
+    ]
+
+
+def ordered(*steps: MigrateOperation, down: bool = False) -> list[Any]:
+    """What becomes of the steps of a migration."""
+    up_steps, down_steps = UpgradeOps(ops=[]), DowngradeOps(ops=[])
+    (down_steps if down else up_steps).ops = list(steps)
+    script = MigrationScript("1", up_steps, down_steps)
+    order_steps(None, None, [script])
+    return (down_steps if down else up_steps).ops
+
+
+def names(steps: list[Any]) -> list[str]:
+    return [step.table_name for step in steps]
+
+
+def test_a_table_comes_after_those_that_it_refers_to() -> None:
+    made = tables(a=["b"], b=["c", "b"], c=[])
+    created = [CreateTableOp.from_table(table) for table in made]
+
+    assert names(ordered(*created)) == ["c", "b", "a"]
+    assert names(ordered(*created, down=True)) == ["c", "b", "a"]
+
+
+def test_a_table_is_dropped_before_those_that_it_refers_to() -> None:
+    made = tables(c=[], b=["c", "b"], a=["b", "elsewhere"])
+    dropped = [DropTableOp.from_table(table) for table in made]
+
+    assert names(ordered(*dropped)) == ["a", "b", "c"]
+
+
+def test_tables_that_refer_to_each_other_keep_their_order() -> None:
+    made = tables(a=["b"], b=["a"])
+    created = [CreateTableOp.from_table(table) for table in made]
+
+    assert ordered(*created) == created
+
+
+def test_tables_are_created_changed_and_then_dropped() -> None:
+    first, second = tables(a=[], b=[])
+    changed = ModifyTableOps("c", [DropColumnOp("c", "x")])
+
+    steps = ordered(DropTableOp.from_table(first), changed, CreateTableOp.from_table(second))
+
+    assert [type(step) for step in steps] == [CreateTableOp, ModifyTableOps, DropTableOp]
+
+
+def test_foreign_keys_are_dropped_before_what_they_need() -> None:
+    index = DropIndexOp("ix", "a")
+    unique = DropConstraintOp("uq", "a", type_="unique")
+    column = AddColumnOp("a", Column("x", Integer))
+    foreign_key = DropConstraintOp("fk", "a", type_="foreignkey")
+
+    (changed,) = ordered(ModifyTableOps("a", [index, unique, column, foreign_key]))
+
+    assert changed.ops == [foreign_key, index, unique, column]
+
+
+def test_indexes_of_a_dropped_table_are_not_dropped_before_it() -> None:
+    (gone,) = tables(a=[])
+    foreign_key = DropConstraintOp("fk", "a", type_="foreignkey")
+    of_gone = ModifyTableOps("a", [DropIndexOp("ix", "a"), foreign_key])
+    of_other = ModifyTableOps("b", [DropIndexOp("ix", "b")])
+
+    ordered(of_gone, of_other, DropTableOp.from_table(gone))
+
+    assert of_gone.ops == [foreign_key]
+    assert len(of_other.ops) == 1
+
+
+def test_other_steps_stay_before_or_after_the_tables() -> None:
+    before, between, after = (ExecuteSQLOp(words) for words in ("1", "2", "3"))
+    first, second = (CreateTableOp.from_table(table) for table in tables(a=[], b=[]))
+
+    assert ordered(before, first, between, second, after) == [before, first, second, between, after]
+    assert ordered(before, after) == [before, after]

@@ -1,0 +1,177 @@
+"""What the commands of the service print, write and ask Alembic for."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from app import cli
+from app.engine import create_engine
+from app.settings import Settings
+from tests.command_line import Cli
+from tests.migrating import table_names
+from tests.proofs.core.test_more_errors import AwayError
+
+
+@pytest.fixture
+def revisions(migrations: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with the migrations that the commands use."""
+    monkeypatch.setattr(cli, "alembic_config", lambda: migrations)
+    return Path(migrations.get_main_option("script_location") or "", "versions")
+
+
+@pytest.fixture
+def output(migrations: Config) -> StringIO:
+    """What Alembic prints."""
+    migrations.stdout = StringIO()
+    return migrations.stdout
+
+
+async def write(run: Cli, url: URL, message: str) -> None:
+    assert await run("db", "revision", "--empty", "-m", message, url=url) == 0
+    assert await run("db", "upgrade", url=url) == 0
+
+
+@pytest.mark.usefixtures("revisions")
+async def test_a_downgrade_undoes_one_revision(
+    run: Cli, scratch_database: URL, output: StringIO
+) -> None:
+    await write(run, scratch_database, "first of two")
+    await write(run, scratch_database, "second of two")
+
+    assert await run("db", "downgrade", url=scratch_database) == 0
+
+    assert await run("db", "current", url=scratch_database) == 0
+    assert "first of two" in output.getvalue()
+    assert "second of two" not in output.getvalue()
+
+
+@pytest.mark.usefixtures("revisions")
+async def test_the_history_marks_the_revision_that_the_database_has(
+    run: Cli, scratch_database: URL, output: StringIO
+) -> None:
+    await write(run, scratch_database, "first of two")
+    await write(run, scratch_database, "second of two")
+    assert await run("db", "downgrade", url=scratch_database) == 0
+
+    assert await run("db", "history", url=scratch_database) == 0
+
+    lines = output.getvalue().splitlines()
+    second, first = [line for line in lines if line.endswith("of two")]
+    assert "(current)" in first
+    assert "(current)" not in second
+
+
+@pytest.mark.usefixtures("revisions")
+async def test_the_current_revision_is_shown_with_its_details(
+    run: Cli, scratch_database: URL, output: StringIO
+) -> None:
+    await write(run, scratch_database, "first of two")
+
+    assert await run("db", "current", url=scratch_database) == 0
+
+    shown = output.getvalue()
+    assert "(head)" in shown
+    assert "Path: " in shown
+
+
+@pytest.mark.parametrize("arguments", [(), ("--empty",)])
+async def test_a_revision_compares_the_models_unless_it_is_to_be_empty(
+    run: Cli, scratch_database: URL, revisions: Path, arguments: tuple[str, ...]
+) -> None:
+    assert await run("db", "upgrade", url=scratch_database) == 0
+    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE forgotten (id INTEGER PRIMARY KEY)"))
+    await engine.dispose()
+
+    outcome = await run("db", "revision", *arguments, "--message", "compared", url=scratch_database)
+
+    assert outcome == 0
+    (written,) = revisions.glob("*_compared.py")
+    assert ("forgotten" in written.read_text()) == (not arguments)
+
+
+async def test_a_check_fails_for_models_without_a_migration(
+    run: Cli, scratch_database: URL
+) -> None:
+    assert await run("db", "upgrade", url=scratch_database) == 0
+    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE forgotten (id INTEGER PRIMARY KEY)"))
+    assert "forgotten" in await table_names(engine)
+    await engine.dispose()
+
+    outcome = await run("db", "check", url=scratch_database)
+
+    assert str(outcome).startswith("Error: New upgrade operations detected")
+
+
+async def test_a_revision_needs_a_message(run: Cli, scratch_database: URL) -> None:
+    assert await run("db", "revision", url=scratch_database) == 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("db",)])
+async def test_without_a_command_there_is_help(
+    run: Cli, scratch_database: URL, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(*arguments, url=scratch_database) in (0, 2)
+
+    printed = capsys.readouterr()
+    assert "Usage: " in printed.out + printed.err
+    assert "Missing command" not in printed.out + printed.err
+    assert "--install-completion" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OperationalError("SELECT 1", {}, AwayError("gone\nfar"), connection_invalidated=True),
+            "Error: The database cannot be reached (gone): check DATABASE_URL,",
+        ),
+        (
+            DBAPIError("SELECT 1", {}, Exception("no\nnever")),
+            "Error: The database refused (no): check DATABASE_URL,",
+        ),
+    ],
+)
+def test_an_error_of_the_database_is_its_first_line(
+    monkeypatch: pytest.MonkeyPatch, error: DBAPIError, words: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "cli", fail)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+
+    assert str(end.value).startswith(words)
+    assert end.value.__suppress_context__
+
+
+@pytest.mark.usefixtures("no_settings")
+@pytest.mark.parametrize(
+    ("arguments", "configured"), [(["current"], 1), (["current", "--help"], 0)]
+)
+def test_logs_are_configured_unless_only_help_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], configured: int
+) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(cli, "load_settings", lambda: "the settings")
+    monkeypatch.setattr(cli, "configure_logging", calls.append)
+    monkeypatch.setattr("app.cli.command.current", lambda *_, **__: None)
+    monkeypatch.setattr("sys.argv", ["service", "db", *arguments])
+
+    with pytest.raises(SystemExit):
+        cli.main()
+
+    assert calls == ["the settings"] * configured
+
+
+def test_an_unexpected_error_does_not_show_local_variables() -> None:
+    """They can be passwords."""
+    assert not cli.cli.pretty_exceptions_show_locals

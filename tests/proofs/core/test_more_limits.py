@@ -1,0 +1,63 @@
+"""How long a request body can be."""
+
+from typing import Any
+
+import pytest
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from app.limits import BodyLimitMiddleware
+from app.main import create_app
+from app.settings import Settings
+from tests.running import running
+
+
+@pytest.mark.parametrize(("length", "status"), [(0, 200), (9, 200), (10, 200), (11, 413)])
+async def test_the_limit_is_the_longest_body(settings: Settings, length: int, status: int) -> None:
+    app = create_app(settings.model_copy(update={"max_body_size": 10}))
+
+    @app.post("/length")
+    async def measure(request: Request) -> int:
+        return len(await request.body())
+
+    async with running(app) as client:
+        response = await client.post("/length", content=b"x" * length)
+
+    assert response.status_code == status
+    if status == 200:
+        assert response.json() == length
+
+
+async def test_parts_of_a_body_are_added_up() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(3):
+            received.append((await receive())["body"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"12345"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    received: list[bytes] = []
+    with pytest.raises(HTTPException, match="longer than 10 bytes"):
+        await BodyLimitMiddleware(app, 10)({"type": "http"}, receive, send)
+    assert received == [b"12345"] * 2
+
+
+async def test_other_than_http_has_no_limit() -> None:
+    seen: list[Any] = []
+
+    async def app(*arguments: Any) -> None:
+        seen.extend(arguments)
+
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    scope = {"type": "websocket"}
+    await BodyLimitMiddleware(app, 10)(scope, receive, send)
+
+    assert seen == [scope, receive, send]

@@ -1,0 +1,165 @@
+"""How logs are written, and what a request's line has."""
+
+import json
+import logging
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+from structlog.testing import capture_logs
+
+from app.logs import REQUEST_ID_HEADER, RequestLogMiddleware
+from app.main import create_app
+from app.settings import Settings
+from tests import test_logs
+from tests.running import running
+from tests.test_logs import logging_configured
+
+
+def test_a_line_has_time_level_and_name(settings: Settings) -> None:
+    with logging_configured(settings) as stdout:
+        structlog.get_logger().info("ours")
+        logging.getLogger("library").info("theirs")
+
+    ours, theirs = [json.loads(line) for line in stdout.getvalue().splitlines()]
+    assert ours.keys() == {"event", "level", "timestamp"}
+    assert ours["timestamp"].endswith("Z")
+    assert theirs.keys() == {"event", "level", "timestamp", "logger"}
+    assert theirs["logger"] == "library"
+
+
+def test_what_is_bound_to_the_context_is_in_every_line(settings: Settings) -> None:
+    with (
+        logging_configured(settings) as stdout,
+        structlog.contextvars.bound_contextvars(request_id="abc"),
+    ):
+        structlog.get_logger().info("ours")
+        logging.getLogger("library").info("theirs")
+
+    lines = [json.loads(line) for line in stdout.getvalue().splitlines()]
+    assert [line["request_id"] for line in lines] == ["abc", "abc"]
+
+
+@pytest.mark.parametrize(("level", "written"), [("WARNING", 0), ("INFO", 2)])
+def test_the_level_holds_for_the_service_and_for_libraries(
+    settings: Settings, level: str, written: int
+) -> None:
+    with logging_configured(settings.model_copy(update={"log_level": level})) as stdout:
+        structlog.get_logger().info("ours")
+        logging.getLogger("library").info("theirs")
+
+    assert len(stdout.getvalue().splitlines()) == written
+
+
+@pytest.mark.parametrize(
+    ("log_format", "terminal", "as_json"),
+    [
+        *(("auto", True, False), ("auto", False, True)),
+        *(("json", True, True), ("console", False, False)),
+    ],
+)
+def test_only_people_at_a_terminal_get_lines_unless_told_otherwise(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    log_format: str,
+    terminal: bool,
+    as_json: bool,
+) -> None:
+    class Output(StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    monkeypatch.setattr(test_logs, "StringIO", Output)
+    with logging_configured(settings.model_copy(update={"log_format": log_format})) as stdout:
+        structlog.get_logger().info("hello")
+
+    assert stdout.getvalue().startswith("{") == as_json
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_traceback_shows_local_variables(settings: Settings, log_format: str) -> None:
+    with logging_configured(settings.model_copy(update={"log_format": log_format})) as stdout:
+        password = "hunter2"  # noqa: S105
+        try:
+            raise ZeroDivisionError(len(password))
+        except ZeroDivisionError:
+            structlog.get_logger().exception("ours")
+            logging.getLogger("library").exception("theirs")
+
+    assert stdout.getvalue().count("ZeroDivisionError") >= 2
+    assert "hunter2'" not in stdout.getvalue()
+
+
+def test_the_servers_own_handlers_are_removed(settings: Settings) -> None:
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    with logging_configured(settings):
+        for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+            assert logging.getLogger(name).handlers == []
+        assert logging.getLogger("uvicorn").propagate
+        assert logging.getLogger("uvicorn.error").propagate
+
+
+async def test_a_request_that_fails_is_logged_with_status_500(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise ZeroDivisionError
+
+    with capture_logs() as logs:
+        async with running(app) as client:
+            await client.get("/bug")
+
+    (entry,) = [entry for entry in logs if entry["event"] == "request"]
+    assert entry["status"] == 500
+
+
+async def test_what_a_request_takes_is_logged_in_milliseconds(
+    app: FastAPI, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter([1.0, 3.5012345])
+    monkeypatch.setattr("app.logs.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    with capture_logs() as logs:
+        await client.get("/health/live")
+
+    assert logs[-1]["milliseconds"] == 2501.23
+
+
+@pytest.mark.parametrize("sent", ["a" * 128, "A.b_c:d+/=-1"])
+async def test_a_usable_id_is_taken_over(client: AsyncClient, sent: str) -> None:
+    response = await client.get("/health/live", headers={REQUEST_ID_HEADER: sent})
+
+    assert response.headers[REQUEST_ID_HEADER] == sent
+
+
+async def test_each_request_without_an_id_gets_another_one(client: AsyncClient) -> None:
+    ids = [(await client.get("/health/live")).headers[REQUEST_ID_HEADER] for _ in range(2)]
+
+    assert ids[0] != ids[1]
+    assert all(len(found) == 32 and int(found, 16) for found in ids)
+
+
+async def test_other_than_http_passes_unchanged() -> None:
+    seen: list[Any] = []
+
+    async def app(*arguments: Any) -> None:
+        seen.extend(arguments)
+
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    scope = {"type": "lifespan"}
+    with capture_logs() as logs:
+        await RequestLogMiddleware(app)(scope, receive, send)
+
+    assert seen == [scope, receive, send]
+    assert scope == {"type": "lifespan"}
+    assert logs == []
