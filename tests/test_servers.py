@@ -56,7 +56,7 @@ def test_a_run_that_is_stopped_leaves_no_server(
     """Editors and CI stop a run with SIGTERM, which by itself ends Python without any clean-up."""
     project = make_project(tmp_path / "service", combination)
     (project.path / "tests" / "test_stopped.py").write_text(STOPPED, encoding="utf-8")
-    project.run("uv", "sync")
+    project.sync()
     process = subprocess.Popen(
         [programs.uv(), "run", "pytest", "tests/test_stopped.py"],
         cwd=project.path,

@@ -80,9 +80,13 @@ def test_git_ignores_what_running_leaves(
 ) -> None:
     """An update asks for a clean work tree, and a database does not belong into git."""
     project = make_project(tmp_path / "service", SQLITE)
-    project.run("uv", "sync")
+    project.sync()
     project.git("init", "--quiet")
     project.git("add", "--all")  # tracked is what is in the index
+    # Secrets, and what an environment of its own would be.
+    (project.path / ".env").write_text("LOG_LEVEL=DEBUG\n", encoding="utf-8")
+    (project.path / ".venv").mkdir()
+    (project.path / ".venv" / "pyvenv.cfg").touch()
     project.uv_run(project.slug, "db", "upgrade")
     project.uv_run("ruff", "check")
     with running(project) as service:

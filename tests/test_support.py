@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from support import programs
-from support.forked import changed, forking
 from support.options import spelled
 from support.programs import Finished
 from support.projects import Project, outcomes
-from support.questions import Combination, behavioural_product, first_of, first_of_each_database
+from support.questions import behavioural_product, first_of_each_database
 from support.rendering import Renders, Template, texts_in
 from support.root import ROOT
 
@@ -120,42 +118,6 @@ def test_projects_share_an_environment_only_if_they_need_the_same(
 
     assert example.environment_path == none.environment_path == sqlite.environment_path
     assert len({each.environment_path for each in (sqlite, postgresql, lowest, other)}) == 4
-
-
-FORKED = {
-    "passes": ("assert True", 0),
-    "fails": ("assert False", 1),
-    "never ends": ("import time; time.sleep(60)", -signal.SIGKILL),
-    "leaves a process": ("import subprocess; subprocess.Popen(['sleep', '61'])", 0),
-}
-
-
-def test_forked_runs_see_what_changed(
-    kept_projects: Callable[[Combination], Project], tmp_path: Path
-) -> None:
-    """Each run is one of its own, is ended with all that it started, and sees the newest text."""
-    tmp_path.joinpath("pyproject.toml").write_text("", encoding="utf-8")
-    module = tmp_path / "module.py"
-    module.write_text("ANSWER = 1\n", encoding="utf-8")
-    for name, (code, _) in FORKED.items():
-        file = tmp_path / f"test_{name.replace(' ', '_')}.py"
-        file.write_text(f"def test_it():\n    {code}\n", encoding="utf-8")
-    test = "from module import ANSWER\n\n\ndef test_it():\n    assert ANSWER == 1\n"
-    tmp_path.joinpath("test_module.py").write_text(test, encoding="utf-8")
-
-    with forking(kept_projects(first_of("sqlite")), {}) as runner:
-
-        def run(name: str) -> Finished:
-            file = tmp_path / f"test_{name.replace(' ', '_')}.py"
-            return runner.pytest(str(file), f"--rootdir={tmp_path}", "-c/dev/null", timeout=5)
-
-        for name, (_, exit_code) in FORKED.items():
-            assert run(name).exit_code == exit_code, name
-        assert "sleep 61" not in programs.run("ps", "-eo", "args", cwd=tmp_path).stdout
-        assert outcomes(run("module")) == {"passed": 1}
-        with changed(module, "ANSWER = 2\n"):
-            assert outcomes(run("module")) == {"failed": 1}
-        assert outcomes(run("module")) == {"passed": 1}
 
 
 @pytest.mark.parametrize(

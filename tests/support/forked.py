@@ -34,7 +34,9 @@ class Runner:
     def pytest(self, *arguments: str, timeout: float = 120) -> Finished:
         """Run some of the project's tests; a run that takes longer is killed, and is -9."""
         assert self._process.stdin is not None
-        self._output.truncate(0)
+        # The process writes where this handle stands, as they share it.
+        self._output.seek(0)
+        self._output.truncate()
         print(
             json.dumps(["-p", "no:cacheprovider", *arguments]), file=self._process.stdin, flush=True
         )

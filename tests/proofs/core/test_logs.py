@@ -1,7 +1,9 @@
 """How logs are written, and what a request's line has."""
 
+import importlib
 import json
 import logging
+import sys
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -163,3 +165,14 @@ async def test_other_than_http_passes_unchanged() -> None:
     assert seen == [scope, receive, send]
     assert scope == {"type": "lifespan"}
     assert logs == []
+
+
+@pytest.mark.usefixtures("own_database")
+def test_a_server_configures_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured: list[Settings] = []
+    monkeypatch.setattr("app.logs.configure_logging", configured.append)
+    monkeypatch.delitem(sys.modules, "app.asgi", raising=False)
+
+    module = importlib.import_module("app.asgi")
+
+    assert configured == [module.settings]

@@ -13,7 +13,7 @@ from app.engine import create_engine
 from app.settings import Settings
 from tests.command_line import Cli
 from tests.migrating import table_names
-from tests.proofs.core.test_more_errors import AwayError
+from tests.proofs.core.test_errors import AwayError
 
 
 @pytest.fixture
