@@ -23,13 +23,6 @@ def test_the_changelog_has_the_version() -> None:
     assert begins_with == "###", f"CHANGELOG.md says nothing about {newest}."
 
 
-def test_actions_are_pinned() -> None:
-    """A tag can be moved to other code; a commit cannot."""
-    for file in (ROOT / ".github" / "workflows").glob("*.yml"):
-        used = re.findall(r"uses: (\S+)", file.read_text(encoding="utf-8"))
-        assert [action for action in used if not re.search("@[0-9a-f]{40}$", action)] == []
-
-
 def test_the_readme_says_what_is_rendered(render: Renders) -> None:
     """Its tables and its file tree are those of copier.yml and of today's renders."""
     readme = README.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from support.programs import environment
+from support.programs import environment, uv
 from support.questions import read_questions
 
 WANTED = [str(version) for version in read_questions()["python_version"].answers]
@@ -49,6 +49,11 @@ def _candidates(version: str) -> Iterator[Path]:
     yield Path(sys.base_prefix) / "bin" / name
     if on_path := shutil.which(name, path=environment()["PATH"]):
         yield Path(on_path)
+    # One that uv has installed need not be on PATH.
+    command = [uv(), "python", "find", "--no-project", "--no-python-downloads", version]
+    managed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if managed.returncode == 0:
+        yield Path(managed.stdout.strip())
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     yield from sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"), reverse=True)
 

@@ -129,6 +129,13 @@ def run(
     return finished
 
 
+def found(name: str) -> str:
+    """Return where a program is that every machine has."""
+    path = shutil.which(name)
+    assert path, f"{name} is not on PATH."
+    return path
+
+
 def free_port() -> int:
     """Return a port that nothing on this machine listens on."""
     with socket.socket() as free:

@@ -1,0 +1,252 @@
+"""What checks this repository checks all of it: .ci/run, and the workflows."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support import interpreters, programs
+from support.programs import Finished
+from support.rendering import commit, git
+from support.root import ROOT
+
+RUN = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+WORKFLOWS = {
+    file.stem: file.read_text(encoding="utf-8")
+    for file in (ROOT / ".github" / "workflows").glob("*.yml")
+}
+
+CALLS = [
+    "uv sync --locked --quiet",
+    "uv run ruff format --check",
+    "uv run ruff check",
+    "uv run mypy",
+    "uv run pytest --require-all --shard 1/3",
+]
+
+
+def steps(workflow: str, job: str) -> list[dict[str, Any]]:
+    """Return the steps of a workflow's job."""
+    found: list[dict[str, Any]] = yaml.safe_load(workflow)["jobs"][job]["steps"]
+    return found
+
+
+def play(
+    script: str, folder: Path, *programs_there: str, fails: str = ""
+) -> tuple[Finished, list[str]]:
+    """Run .ci/run where programs only write down how they were called, and return that.
+
+    Args:
+        script: the text of .ci/run.
+        folder: an empty folder.
+        programs_there: what is on PATH besides the shell's own tools.
+        fails: a call that fails.
+    """
+    log = folder / "log"
+    (folder / "bin").mkdir()
+    for name in programs_there:
+        file = folder / "bin" / name
+        fake = f'#!/bin/sh\necho "{name} $*" >> "{log}"\n[ "{name} $*" != "{fails}" ]\n'
+        file.write_text(fake, encoding="utf-8")
+        file.chmod(0o755)
+    for name in ("bash", "dirname", "id", "env", "tee", "chmod", "rm", "mv"):
+        (folder / "bin" / name).symlink_to(programs.found(name))
+    file = folder / ".ci" / "run"
+    file.parent.mkdir()
+    # The machine's own servers and its policy stay out of it.
+    text = script.replace(":/usr/local/sbin:/usr/sbin", "").replace("/usr/sbin/", f"{folder}/")
+    file.write_text(text, encoding="utf-8")
+    finished = programs.run(
+        *(str(folder / "bin" / "bash"), str(file), "--shard", "1/3"),
+        cwd=folder,
+        env={"PATH": str(folder / "bin")},
+        check=False,
+    )
+    return finished, log.read_text(encoding="utf-8").splitlines()
+
+
+def everything_is_run(script: str, folder: Path) -> None:
+    """Demand that .ci/run lints, type-checks and tests, in this order."""
+    finished, calls = play(script, folder, "uv", "mariadbd", "pgbouncer")
+    assert finished.exit_code == 0, finished.report()
+    assert calls == CALLS
+
+
+def test_everything_is_run(tmp_path: Path) -> None:
+    """With the README's command for the tests."""
+    everything_is_run(RUN, tmp_path)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "uv run pytest\n```" in readme
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("--require-all", "--require-al"),
+        ('"$uv" run ruff check\n', ""),
+        ('"$uv" run mypy', "true"),
+        ('"$uv" run ruff format --check', '"$uv" run ruff format'),
+        (' "$@"\n', "\n"),
+        ("--locked", "--frozen"),
+    ],
+)
+def test_what_is_left_out_of_the_check_is_noticed(old: str, new: str, tmp_path: Path) -> None:
+    """The test above can fail."""
+    assert old in RUN
+    with pytest.raises(AssertionError):
+        everything_is_run(RUN.replace(old, new), tmp_path)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_first_failure_ends_the_check(call: str, tmp_path: Path) -> None:
+    """And its exit code says so."""
+    finished, calls = play(RUN, tmp_path, "uv", "mariadbd", "pgbouncer", fails=call)
+    assert finished.exit_code != 0
+    assert calls == CALLS[: CALLS.index(call) + 1]
+
+
+def test_what_is_missing_is_installed(tmp_path: Path) -> None:
+    """The servers come from packages, which start none of their own meanwhile."""
+    finished, calls = play(RUN, tmp_path, "uv", "apt-get", "sudo")
+    assert finished.exit_code == 0, finished.report()
+    assert calls[-len(CALLS) :] == CALLS
+    (install,) = (call for call in calls if "install" in call)
+    assert install.endswith("mariadb-server pgbouncer")
+    assert not (tmp_path / "policy-rc.d").exists()
+
+
+def shards_are_complete(text: str) -> None:
+    """Demand that the shards are each part of one whole, with every Python that is offered."""
+    job = yaml.safe_load(text)["jobs"]["check"]
+    shards = job["strategy"]["matrix"]["shard"]
+    assert shards == [f"{part}/{len(shards)}" for part in range(1, len(shards) + 1)]
+    commands = [step["run"] for step in steps(text, "check") if "run" in step]
+    versions = " ".join(interpreters.WANTED)
+    assert commands == [
+        f"pip install --quiet uv && uv python install {versions}",
+        ".ci/run --require-pythons --shard ${{ matrix.shard }}",
+    ]
+
+
+def newest_versions_are_tested(text: str) -> None:
+    """Demand that the nightly run has the newest versions, and is the whole check."""
+    upgrade, check = [step["run"] for step in steps(text, "newest") if "run" in step]
+    assert "uv lock --upgrade" in upgrade
+    assert check == ".ci/run"
+    assert yaml.safe_load(text)[True]["schedule"]
+
+
+def the_history_is_there(text: str) -> None:
+    """Demand pinned actions, and the history that releases are derived from."""
+    uses = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    actions = [step["uses"] for step in uses if "uses" in step]
+    assert actions
+    assert [action for action in actions if not re.search("@[0-9a-f]{40}$", action)] == []
+    (checkout,) = (step for step in uses if step.get("uses", "").startswith("actions/checkout@"))
+    assert checkout["with"]["fetch-depth"] == 0
+
+
+Check = Callable[[str], None]
+
+CHECKS: list[tuple[str, Check]] = [
+    ("ci", shards_are_complete),
+    ("nightly", newest_versions_are_tested),
+    *((name, the_history_is_there) for name in ("ci", "nightly", "release")),
+]
+
+
+@pytest.mark.parametrize(("workflow", "check"), CHECKS)
+def test_workflows_check_everything(workflow: str, check: Check) -> None:
+    """Each as it is."""
+    check(WORKFLOWS[workflow])
+
+
+@pytest.mark.parametrize(
+    ("workflow", "check", "old", "new"),
+    [
+        ("ci", shards_are_complete, "2/3, ", ""),
+        ("ci", shards_are_complete, "3/3", "4/3"),
+        ("ci", shards_are_complete, "--require-pythons ", ""),
+        ("ci", shards_are_complete, " --shard ${{ matrix.shard }}", ""),
+        ("ci", shards_are_complete, " 3.12", ""),
+        ("nightly", newest_versions_are_tested, "run: .ci/run", "run: echo .ci/run"),
+        ("nightly", newest_versions_are_tested, "lock --upgrade", "lock"),
+        ("release", the_history_is_there, "fetch-depth: 0", "fetch-depth: 1"),
+        ("ci", the_history_is_there, "@de0fac2e4500dabe0009e67214ff5f5447ce83dd", "@v6"),
+    ],
+)
+def test_what_rots_is_noticed(workflow: str, check: Check, old: str, new: str) -> None:
+    """The checks above can fail."""
+    assert old in WORKFLOWS[workflow]
+    with pytest.raises((AssertionError, ValueError)):
+        check(WORKFLOWS[workflow].replace(old, new))
+
+
+def test_no_workflow_is_left_out() -> None:
+    """A new one is looked at, too."""
+    assert {name for name, _ in CHECKS} == WORKFLOWS.keys()
+
+
+def release(repository: Path) -> Finished:
+    """Run the release workflow's script with a GitHub that writes down what it was told."""
+    (script,) = (step["run"] for step in steps(WORKFLOWS["release"], "release") if "run" in step)
+    fake = repository.with_name("bin") / "gh"
+    fake.parent.mkdir(exist_ok=True)
+    fake.write_text('#!/bin/sh\nprintf "%s|" "$@" > gh.log\n', encoding="utf-8")
+    fake.chmod(0o755)
+    path = f"{fake.parent}:{os.environ['PATH']}"
+    env = programs.environment(PATH=path)
+    return programs.run("bash", "-e", "-c", script, cwd=repository, env=env, check=False)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a release, and a commit after the version of another was set."""
+    folder = tmp_path / "repository"
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", str(folder))
+    changelog = folder / "CHANGELOG.md"
+    for number, version in enumerate(("1.0.0", "1.1.0", "1.1.0")):
+        (folder / "pyproject.toml").write_text(f'version = "{version}"\n', encoding="utf-8")
+        changelog.write_text(
+            "# Changelog\n\n## [1.1.0] - 2026-01-02\n\n### Added\n\n- New.\n\n"
+            f"## [1.0.0] - 2026-01-01\n\n- Old.\n{number}\n",
+            encoding="utf-8",
+        )
+        commit(folder, f"commit-{number}")
+    return folder
+
+
+def test_a_new_version_is_released(repository: Path) -> None:
+    """Its tag is on the first commit with the version, and its notes are its section."""
+    assert release(repository).exit_code == 0
+
+    told = (repository / "gh.log").read_text(encoding="utf-8").split("|")
+    target = git(repository, "rev-parse", "commit-1").strip()
+    assert told[:5] == ["release", "create", "v1.1.0", "--target", target]
+    notes = (repository / "notes.md").read_text(encoding="utf-8")
+    assert notes.split() == ["###", "Added", "-", "New."]
+
+
+def test_a_version_is_released_once(repository: Path) -> None:
+    """Each push to main asks."""
+    git(repository, "tag", "v1.1.0", "commit-1")
+
+    assert release(repository).exit_code == 0
+
+    assert not (repository / "gh.log").exists()
+
+
+def test_a_release_needs_its_notes(repository: Path) -> None:
+    """Nothing is released without a word about it."""
+    (repository / "CHANGELOG.md").write_text("# Changelog\n", encoding="utf-8")
+
+    refused = release(repository)
+
+    assert refused.exit_code == 1
+    assert 'no section "## [1.1.0]"' in refused.output
+    assert not (repository / "gh.log").exists()

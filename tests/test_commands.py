@@ -1,0 +1,262 @@
+"""The commands that texts tell people to type, and that a service's workflow runs."""
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support import programs
+from support.databases import DatabaseServer
+from support.projects import Project
+from support.questions import (
+    INCLUDES,
+    Combination,
+    first_of_each_database,
+    read_questions,
+    with_computed,
+)
+from support.results import stage
+from support.root import ROOT
+
+DATABASES = pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+
+DONE_HERE = {
+    "pipx install uv": "uv runs this suite",
+}
+"""Steps of a workflow that are not run, and why."""
+
+
+@pytest.mark.needs_server
+@DATABASES
+def test_the_workflow_runs(
+    combination: Combination,
+    make_project: Callable[..., Project],
+    servers: Callable[[Combination], DatabaseServer],
+    tmp_path: Path,
+) -> None:
+    """Each command of the workflow works, the hooks of pre-commit included."""
+    project = make_project(tmp_path / "service", combination)
+    if combination.database == "sqlite":
+        # Once as everybody has it: with an environment of its own.
+        project = replace(project, environments=None)
+    project.git("init", "--quiet")
+    project.git("add", "--all")
+    text = (project.path / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    # The hooks look for uv, too.
+    env = {"PATH": os.pathsep.join([str(Path(programs.uv()).parent), os.environ["PATH"]])}
+    for name, value in job.get("env", {}).items():
+        assert name == "TEST_DATABASE_URL", f"Say how {name} is to be replaced."
+        assert str(value).startswith(servers(combination).url.partition("://")[0])
+        env[name] = servers(combination).url
+    assert set(job.get("services", {})) == ({"mariadb"} if "env" in job else set())
+    ran = []
+    for step in job["steps"]:
+        if "run" not in step:
+            assert step["uses"].startswith("actions/checkout@"), f"Say what {step} does."
+        elif step["run"] not in DONE_HERE:
+            with stage(step["run"]):
+                project.run(*step["run"].split(), env=env)
+            ran.append(step["run"])
+    assert ran == ["uv sync", "uvx pre-commit run --all-files", "uv run pytest"]
+
+
+PLACEHOLDERS = {
+    "<address of this repository>": "ADDRESS",
+    "<folder>": "FOLDER",
+    "<file>": "README.md",
+    "<slug>": "my-service",
+    "<name>": "my-service",
+}
+"""What people put something else in the place of."""
+
+BLOCK = re.compile(r"^```sh\n(.+?)^```", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"^ {4}(?=\S)(.+)$", re.MULTILINE)
+"""A command in a message, where there is no Markdown."""
+INLINE = re.compile(r"`((?:uv|uvx|git|cp|cd|copier|\.ci/run)(?: [^`]+)?)`")
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """Yield the commands of blocks and of text, without comments, one by one."""
+    for placeholder, value in PLACEHOLDERS.items():
+        text = text.replace(placeholder, value)
+    blocks = BLOCK.findall(text)
+    outside = BLOCK.sub("", text)
+    lines = "".join(blocks).splitlines() if blocks else INDENTED.findall(text)
+    for line in [*lines, *INLINE.findall(outside.replace("\n", " "))]:
+        for command in re.split(r"\s+# ", line)[0].split("&&"):
+            if command.strip() and not command.strip().startswith("#"):
+                yield " ".join(command.split())
+
+
+SETS = re.compile(r"^(?:export )?(?:[A-Z_]+=\S+ ?)+")
+
+
+def fault(command: str, project: Project, inside: Path) -> str | None:
+    """Say what is wrong with a command, or return None.
+
+    Args:
+        command: as people type it.
+        project: where `uv run` finds programs.
+        inside: the folder that it is typed in.
+    """
+    command = SETS.sub("", command)
+    match shlex.split(command.replace(".venv-uv/bin/", "")):
+        case []:
+            return None
+        case ["uv", "run", *rest]:
+            return _fault_of_run([each for each in rest if each != "--no-dev"], project, inside)
+        case ["uv", "sync", *options]:
+            return None if set(options) <= {"--no-dev", "--locked"} else "unknown option of uv sync"
+        case ["uvx", "copier", *rest] | ["copier", *rest]:
+            return _fault_of_copier(rest, project)
+        case ["uvx", "pre-commit", "install"] | ["python3", "-m", "venv", _]:
+            return None
+        case ["pip", "install", "-q", "uv"] | ["uv"] | ["uvx"] | ["git"] | ["copier"]:
+            return None
+        case ["cd", folder]:
+            known = {"my-service", "FOLDER"}
+            return None if folder in known or (inside / folder).exists() else "no such folder"
+        case ["cp", source, ".env"]:
+            return None if (inside / source).exists() else f"no file {source}"
+        case ["git", "init" | "status" | "diff" | "show" | "checkout", *_]:
+            return None
+        case ["git", "fetch", "--unshallow"]:
+            return None
+        case [".ci/run", *options]:
+            return _fault_of_pytest(options, ROOT)
+        case _:
+            return "say in tests/test_commands.py how this command is checked"
+
+
+def _fault_of_run(words: list[str], project: Project, inside: Path) -> str | None:
+    program, *arguments = words
+    match program:
+        case "pytest":
+            return _fault_of_pytest(arguments, inside)
+        case "copier":
+            return _fault_of_copier(arguments, project)
+        case "ruff":
+            return None if arguments[0] in ("check", "format") else "no command of ruff"
+        case "mypy":
+            return None
+        case "pre-commit":
+            return None if arguments == ["install"] else "no command of pre-commit"
+        case _ if program.startswith("tools/"):
+            return None if (ROOT / program).exists() else f"no file {program}"
+    known = program in ("fastapi", "alembic") or program == project.slug
+    if not known:
+        return f"no program {program}"
+    asked = [each for each in arguments if not each.startswith("-") and each != "..."]
+    subcommands = asked[:2] if asked[:1] == ["db"] else asked[:1]
+    options = [each for each in arguments if each.startswith("-")]
+    helped = project.uv_run(program, *subcommands, "--help", check=False)
+    if helped.exit_code:
+        return f"no command {program} {' '.join(subcommands)}"
+    unknown = [option for option in options if not re.search(rf"{option}\b", helped.output)]
+    return f"no option {', '.join(unknown)}" if unknown else None
+
+
+def _fault_of_copier(words: list[str], project: Project) -> str | None:
+    command = words[0] if words else ""
+    if command not in ("", "copy", "update", "check-update", "recopy"):
+        return f"copier has no command {command}"
+    known = {"--defaults", "--data", "--vcs-ref", "--exclude", "--trust"}
+    unknown = {word for word in words if word.startswith("--")} - known
+    if unknown:
+        return f"unknown option {', '.join(sorted(unknown))}"
+    data = [after for word, after in pairwise(words) if word == "--data"]
+    wrong = [each for each in data if each.partition("=")[0] not in read_questions()]
+    files = [after for word, after in pairwise(words) if word == "--exclude"]
+    wrong += [each for each in files if not (project.path / each).exists()]
+    return f"no question or file {', '.join(wrong)}" if wrong else None
+
+
+def _fault_of_pytest(words: list[str], inside: Path) -> str | None:
+    known = {"-k", "-n", "--database", "--shard", "--require-all", "--require-pythons", "-x"}
+    unknown = {word for word in words if word.startswith("-")} - known
+    if unknown:
+        return f"unknown option {', '.join(sorted(unknown))}"
+    missing = [word for word in words if word.endswith(".py") and not (inside / word).exists()]
+    return f"no file {', '.join(missing)}" if missing else None
+
+
+def faults(text: str, project: Project, inside: Path) -> dict[str, str]:
+    """Return the commands of a text that would not work, and what is wrong with each."""
+    found = {command: fault(command, project, inside) for command in commands_in(text)}
+    assert found, "There are no commands."
+    return {command: wrong for command, wrong in found.items() if wrong}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_the_repositorys_commands_exist(
+    name: str, kept_projects: Callable[[Combination], Project]
+) -> None:
+    """Whoever pastes one gets what the text says."""
+    project = kept_projects(first_of_each_database()[0])
+    assert faults((ROOT / name).read_text(encoding="utf-8"), project, ROOT) == {}
+
+
+@DATABASES
+@pytest.mark.parametrize("name", ["README.md", ".env.example"])
+def test_a_services_commands_exist(
+    name: str, combination: Combination, kept_projects: Callable[[Combination], Project]
+) -> None:
+    """So that the first hour of an owner goes as they read."""
+    project = kept_projects(combination)
+    text = (project.path / name).read_text(encoding="utf-8")
+    assert name != "README.md" or len(set(commands_in(text))) > 5
+    if any(commands_in(text)):
+        assert faults(text, project, project.path) == {}
+
+
+@DATABASES
+@pytest.mark.parametrize("name", ["_message_after_copy", "_message_after_update"])
+def test_a_messages_commands_exist(
+    name: str, combination: Combination, kept_projects: Callable[[Combination], Project]
+) -> None:
+    """It is the first, and often the only, thing that people read."""
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    answers = {**with_computed(combination.answers), "project_slug": "my-service"}
+    conf = {"dst_path": "my-service"}
+    text = INCLUDES.from_string(settings[name]).render(answers, _copier_conf=conf)
+    project = kept_projects(combination)
+    assert faults(text, project, project.path) == {}
+
+
+WRONG = {
+    "uv run pytset": "no program pytset",
+    "uv run pytest tests/test_none.py": "no file tests/test_none.py",
+    "uv run pytest --databse sqlite": "unknown option --databse",
+    "uv run my-service db upgarde": "no command my-service db upgarde",
+    "uv run my-service db revision --mesage x": "no option --mesage",
+    "uv run fastapi deev": "no command fastapi deev",
+    "uvx copier upgrade": "copier has no command upgrade",
+    "uvx copier copy --default a b": "unknown option --default",
+    "uvx copier update --data databse=mysql": "no question or file databse=mysql",
+    "cp .env.exmaple .env": "no file .env.exmaple",
+    "uv run tools/regenrate.py": "no file tools/regenrate.py",
+    ".ci/run --require-al": "unknown option --require-al",
+    "git pul": "say in tests/test_commands.py how this command is checked",
+}
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_a_wrong_command_is_found(
+    command: str, kept_projects: Callable[[Combination], Project]
+) -> None:
+    """Wherever it is written."""
+    project = kept_projects(first_of_each_database()[0])
+    for text in (
+        f"```sh\n{command}    # why\n```\n",
+        f"Run `{command}`.",
+        f"Next:\n\n    {command}\n",
+    ):
+        assert faults(text, project, project.path) == {command: WRONG[command]}
