@@ -1,19 +1,28 @@
 """Features are the folders of `app`: to add one, drop it in; to remove one, delete it.
 
-A folder may have `models.py`, `router.py` (with a `router`) and `commands.py`
-(with `commands`, a Typer application).
+A folder can have any of these modules:
+
+    models.py    tables
+    router.py    `router`, an APIRouter
+    commands.py  `commands`, a Typer application
+    settings.py  `Settings`, a class whose fields the service's settings then have as well
+    install.py   `install(app, settings)`, a function that adds middleware or error handlers
 """
 
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
 
 import typer
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from pydantic_settings import BaseSettings
 
 import app
+
+T = TypeVar("T")
 
 
 def import_models() -> None:
@@ -28,13 +37,43 @@ def import_models() -> None:
 def routers() -> list[APIRouter]:
     """Collect every feature's router, in the order of the folders' names."""
     import_models()
-    return [module.router for _, module in _modules("router")]
+    return [_get(module, "router", APIRouter) for _, module in _modules("router")]
 
 
 def commands() -> dict[str, typer.Typer]:
     """Collect every feature's commands, under the name of its folder."""
     import_models()
-    return {feature: module.commands for feature, module in _modules("commands")}
+    return {
+        feature: _get(module, "commands", typer.Typer) for feature, module in _modules("commands")
+    }
+
+
+def settings_classes() -> list[type[Any]]:
+    """Collect every feature's settings class, in the order of the folders' names."""
+    return [_get(module, "Settings", type) for _, module in _modules("settings")]
+
+
+def install(app: FastAPI, settings: BaseSettings) -> None:
+    """Call every feature's `install`, in the order of the folders' names.
+
+    The middleware of a later folder is outside that of an earlier one.
+    """
+    import_models()
+    for _, module in _modules("install"):
+        _get(module, "install", FunctionType)(app, settings)
+
+
+def _get(module: ModuleType, name: str, kind: type[T]) -> T:
+    """Return what a module of a feature is there for.
+
+    Raises:
+        SystemExit: the module does not have it, or has something of another type.
+    """
+    found = getattr(module, name, None)
+    if isinstance(found, kind):
+        return found
+    path = module.__name__.replace(".", "/")
+    raise SystemExit(f"{path}.py must define `{name}`: app/features.py says what it is.")
 
 
 def _modules(name: str) -> Iterator[tuple[str, ModuleType]]:

@@ -47,10 +47,11 @@ def create_app(settings: Settings, engine: AsyncEngine | None = None) -> FastAPI
         responses=errors.RESPONSES,
     )
     app.state.settings = settings
+    errors.add_handlers(app)
     app.add_middleware(BodyLimitMiddleware, max_body_size=settings.max_body_size)
+    features.install(app, settings)
     # The last one is the outermost: add others above it, to have their answers logged.
     app.add_middleware(RequestLogMiddleware)
-    errors.add_handlers(app)
     app.include_router(health.router)
     for router in features.routers():
         app.include_router(router)

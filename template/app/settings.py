@@ -1,10 +1,11 @@
 """The service's configuration: environment variables, and `.env` for development."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, create_model, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from app import features
 from app.engine import DatabaseSettings
 
 
@@ -28,6 +29,20 @@ class Settings(DatabaseSettings):
         return value.upper() if isinstance(value, str) else value
 
 
+def settings_class() -> type[Settings]:
+    """Return `Settings` with the fields of each feature's `Settings`.
+
+    Raises:
+        SystemExit: two of these classes have a field of the same name.
+    """
+    bases: list[type[Any]] = [*features.settings_classes(), Settings]
+    names = [name for base in bases for name in base.model_fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise SystemExit(f"{name.upper()} is in two settings classes: rename one of them.")
+    return create_model("Settings", __base__=tuple(bases))
+
+
 def load_settings() -> Settings:
     """Read the settings of this process.
 
@@ -35,7 +50,7 @@ def load_settings() -> Settings:
         SystemExit: a variable is missing or wrong; the message names each of them.
     """
     try:
-        return Settings()
+        return settings_class()()
     except ValidationError as error:
         raise SystemExit("\n".join(explain(error))) from None
 

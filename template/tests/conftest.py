@@ -25,7 +25,7 @@ from app import cli, schema
 from app.database import SessionFactory, create_session_factory
 from app.engine import create_engine
 from app.main import create_app
-from app.settings import Settings, explain
+from app.settings import Settings, explain, settings_class
 from tests.command_line import Cli
 from tests.database_server import clear, database_server, temporary_database
 from tests.isolation import Contents, IsolatedSession, SynchronizedTransport, unchanged
@@ -78,7 +78,7 @@ async def scratch_database(spare_database: URL) -> AsyncIterator[URL]:
 
 
 def forget_settings(patch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in settings_class().model_fields:
         patch.delenv(name.upper(), raising=False)
 
 
@@ -129,6 +129,7 @@ async def own_database(server: URL) -> AsyncIterator[None]:
         before = await Contents.of(engine)
         with pytest.MonkeyPatch.context() as patch:
             forget_settings(patch)
+            # Settings without a default get their values for tests here.
             patch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
             yield
         assert await Contents.of(engine) == before, "A test touched the service's own database."
@@ -139,7 +140,7 @@ async def own_database(server: URL) -> AsyncIterator[None]:
 async def settings(server: URL, own_database: None) -> AsyncIterator[Settings]:
     """The settings of the application under test, with a database that only the tests use."""
     async with temporary_database(server) as url:
-        settings = Settings(_env_file=None, database_url=url)
+        settings = settings_class()(_env_file=None, database_url=url)
         await migrate(settings)
         yield settings
 
