@@ -39,12 +39,12 @@ async def test_a_stale_schema_is_reported(
 
 
 async def test_a_database_that_was_never_migrated_is_not_ready(
-    scratch_database: URL, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, scratch_database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "_needed_revisions", lambda: frozenset({"first"}))
-    settings = Settings(_env_file=None, database_url=scratch_database)
+    elsewhere = settings.model_copy(update={"database_url": scratch_database})
 
-    async with running(create_app(settings)) as client:
+    async with running(create_app(elsewhere)) as client:
         response = await client.get("/health/ready")
 
     assert response.status_code == 503
@@ -65,10 +65,11 @@ async def test_a_newer_schema_is_that_of_the_next_version(
     assert "newer version" in logs[0]["event"]
 
 
-async def test_ready_follows_the_database(migrated_database: URL) -> None:
+async def test_ready_follows_the_database(settings: Settings, migrated_database: URL) -> None:
     async with detour(migrated_database) as way:
         await way.interrupt()
-        async with running(create_app(Settings(_env_file=None, database_url=way.url))) as client:
+        elsewhere = settings.model_copy(update={"database_url": way.url})
+        async with running(create_app(elsewhere)) as client:
             away = await client.get("/health/ready")
             await way.resume()
             back = await client.get("/health/ready")

@@ -61,11 +61,13 @@ async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: U
 
 
 async def test_a_request_that_waits_too_long_for_a_writer_is_to_be_tried_again(
-    migrated_database: URL,
+    settings: Settings, migrated_database: URL
 ) -> None:
-    settings = Settings(_env_file=None, database_url=migrated_database, database_busy_timeout=0.1)
-    engine = create_engine(settings)
-    app = create_app(settings)
+    impatient = settings.model_copy(
+        update={"database_url": migrated_database, "database_busy_timeout": 0.1}
+    )
+    engine = create_engine(impatient)
+    app = create_app(impatient)
 
     @app.post("/write")
     async def write(session: SessionDep) -> None:

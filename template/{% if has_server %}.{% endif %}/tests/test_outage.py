@@ -17,10 +17,10 @@ from tests.running import running
 
 
 async def test_requests_fail_while_it_is_away_and_work_when_it_is_back(
-    migrated_database: URL,
+    settings: Settings, migrated_database: URL
 ) -> None:
     async with detour(migrated_database) as way:
-        app = create_app(Settings(_env_file=None, database_url=way.url))
+        app = create_app(settings.model_copy(update={"database_url": way.url}))
 
         @app.get("/one")
         async def one(session: SessionDep) -> int:
@@ -37,7 +37,7 @@ async def test_requests_fail_while_it_is_away_and_work_when_it_is_back(
 
 
 async def test_a_server_that_says_nothing_is_out_of_reach(
-    server: URL, monkeypatch: pytest.MonkeyPatch
+    server: URL, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silence() -> Streams:
         await asyncio.Event().wait()
@@ -46,17 +46,21 @@ async def test_a_server_that_says_nothing_is_out_of_reach(
     monkeypatch.setattr(engine, "CONNECT_TIMEOUT", 0.1)
     async with Relay(silence) as mute, asyncio.timeout(2):
         url = server.set(host="127.0.0.1", port=mute.port, query={})
-        async with running(create_app(Settings(_env_file=None, database_url=url))) as client:
+        elsewhere = settings.model_copy(update={"database_url": url})
+        async with running(create_app(elsewhere)) as client:
             response = await client.get("/health/ready")
 
     assert response.status_code == 503
 
 
-async def test_a_start_says_why_the_database_cannot_be_used(migrated_database: URL) -> None:
+async def test_a_start_says_why_the_database_cannot_be_used(
+    settings: Settings, migrated_database: URL
+) -> None:
     url = migrated_database.set(database="no_such_database")
+    elsewhere = settings.model_copy(update={"database_url": url})
 
     with capture_logs() as logs:
-        async with running(create_app(Settings(_env_file=None, database_url=url))):
+        async with running(create_app(elsewhere)):
             pass
 
     assert logs[0]["code"] in {"3D000", 1049}

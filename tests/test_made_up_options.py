@@ -1,0 +1,102 @@
+"""Adding an option costs what it should: shown with two options that are made up."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_mutations import CASES
+
+from support import programs
+from support.golden import GOLDEN
+from support.questions import behavioural_product
+from support.root import ROOT
+from support.template_code import share
+
+OPTIONS = ("motto", "editorconfig")
+
+LOOK = """
+import json
+from support.questions import behavioural_product
+from support.template_code import share
+from test_mutations import CASES
+
+print(json.dumps({
+    "combinations": [str(combination) for combination in behavioural_product()],
+    "mutations": [(case.mutation.file, case.mutation.name, case.database) for case in CASES],
+    "share": share(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository, with an option of behaviour and one of files."""
+    path = tmp_path_factory.mktemp("made-up") / "repository"
+    programs.run(sys.executable, "tools/made_up.py", str(path), "--options=2", cwd=ROOT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def seen(checkout: Path) -> dict[str, Any]:
+    """What the meta suite of the checkout would run."""
+    env = programs.environment(PYTHONPATH=str(checkout / "tests"))
+    looked = programs.run(sys.executable, "-c", LOOK, cwd=checkout, env=env)
+    found: dict[str, Any] = json.loads(looked.stdout)
+    return found
+
+
+def test_only_behaviour_multiplies_the_combinations(seen: dict[str, Any]) -> None:
+    """Each of today's with the option and without it, whatever the option of files."""
+    assert Counter(seen["combinations"]) == Counter(
+        f"{combination}-{answer}"
+        for combination in behavioural_product()
+        for answer in ("motto", "no_motto")
+    )
+
+
+def test_no_mutation_is_run_more_often(seen: dict[str, Any]) -> None:
+    """Only the option's own are run besides."""
+    before = Counter((case.mutation.file, case.mutation.name, case.database) for case in CASES)
+    after = Counter(tuple(case) for case in seen["mutations"])
+
+    own = ("app/motto/install.py", "the motto is not that of the settings", "sqlite")
+    assert after == before + Counter([own])
+
+
+def test_only_golden_files_of_its_own_change(checkout: Path) -> None:
+    """Whoever reviews an option sees that option."""
+    before, after = (
+        {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+        for folder in (GOLDEN, checkout / GOLDEN.relative_to(ROOT))
+    )
+
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert changed == {f"{option}.true.diff" for option in OPTIONS}
+
+
+def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:
+    """A setting and a middleware make no template of a file that is Python."""
+
+    def templates(folder: Path) -> set[str]:
+        return {path.name for path in (folder / "template").rglob("*.py.jinja")}
+
+    assert templates(checkout) == templates(ROOT)
+    assert seen["share"] >= share()
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "tests/test_options.py",
+        "tests/test_matrix.py::test_combination[sqlite-example-motto]",
+        "tests/test_mutations.py::test_mutation_is_caught"
+        "[sqlite-example-motto: the motto is not that of the settings]",
+    ],
+)
+def test_the_suite_is_content(checkout: Path, test: str) -> None:
+    """Descriptions are whole; a service with both passes all checks; the mutation is noticed."""
+    command = (sys.executable, "-m", "pytest", "--numprocesses=0", "--require-all", test)
+    programs.run(*command, cwd=checkout, timeout=300)
