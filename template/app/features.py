@@ -14,15 +14,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import typer
 from fastapi import APIRouter, FastAPI
 from pydantic_settings import BaseSettings
 
 import app
-
-T = TypeVar("T")
 
 
 def import_models() -> None:
@@ -63,7 +61,7 @@ def install(app: FastAPI, settings: BaseSettings) -> None:
         _get(module, "install", FunctionType)(app, settings)
 
 
-def _get(module: ModuleType, name: str, kind: type[T]) -> T:
+def _get(module: ModuleType, name: str, kind: type) -> Any:
     """Return what a module of a feature is there for.
 
     Raises:

@@ -39,7 +39,9 @@ class Question:
 
     @property
     def answers(self) -> list[Answer]:
-        """Every possible answer; empty for a question that takes any text."""
+        """Every possible answer; empty for a question that takes any text, or is never asked."""
+        if self.computed:
+            return []
         choices = self.details.get("choices")
         if isinstance(choices, Mapping):
             choices = choices.values()

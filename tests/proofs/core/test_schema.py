@@ -82,8 +82,8 @@ async def test_a_given_engine_is_not_looked_at(
     assert logs == []
 
 
-async def test_the_end_closes_all_connections(scratch_database: URL) -> None:
-    app = create_app(Settings(_env_file=None, database_url=scratch_database))
+async def test_the_end_closes_all_connections(settings: Settings, scratch_database: URL) -> None:
+    app = create_app(settings.model_copy(update={"database_url": scratch_database}))
     async with running(app):
         pool = app.state.engine.pool
         async with app.state.engine.connect() as connection:
