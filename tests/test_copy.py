@@ -2,16 +2,19 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from copier.errors import UserMessageError
 
 from support import programs
+from support.dead_weight import requirements
 from support.programs import Finished
+from support.projects import Project
 from support.questions import TEXT_OPTIONS, Combination, first_of_each_database, read_questions
 from support.rendering import Template
-from support.root import Answer
+from support.root import ROOT, Answer
 
 REFUSALS = [
     ("project_name", "", "give the service a name"),
@@ -93,6 +96,22 @@ def test_the_prompt_refuses_what_data_may_not_be(question: str) -> None:
     assert validator == (
         "{% import 'includes/answers.jinja' as wrong %}{{ wrong.question(question) }}"
     ).replace("question", question)
+
+
+def test_slugs_that_are_taken_are_refused(
+    kept_projects: Callable[[Combination], Project],
+) -> None:
+    """A service must not replace what it depends on, nor a command in its own environment."""
+    rules = (ROOT / "includes" / "answers.jinja").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"text in \[(.*?)\]", rules, re.DOTALL)
+    taken = {"pythonw", "uv"}  # on Windows, and outside of the environment
+    for combination in first_of_each_database():
+        project = kept_projects(combination)
+        taken |= {name.partition("[")[0] for name in requirements(project.path)}
+        commands = {file.name for file in (project.environment_path / "bin").iterdir()}
+        taken |= {name for name in commands - {project.slug} if re.fullmatch("[a-z0-9-]+", name)}
+
+    assert set(re.findall("'(.+?)'", listed)) == taken
 
 
 @pytest.mark.parametrize(

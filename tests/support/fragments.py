@@ -4,8 +4,9 @@ import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from support.checks import functions_in
 from support.dead_weight import requirements
-from support.questions import behavioural_product, read_questions
+from support.questions import read_questions
 from support.rendering import Renders, files_in, folders_first
 from support.root import ROOT, Answer
 
@@ -19,7 +20,7 @@ def fragments(render: Renders) -> dict[str, str]:
     """Return the name and the text of each generated part."""
     return {
         "questions": question_table(),
-        "combinations": combination_table(render),
+        "databases": database_table(render),
         "files": f"```\n{file_tree(render({}))}\n```",
     }
 
@@ -61,36 +62,29 @@ def question_table() -> str:
     return _table(("Question", "Answers", "What it is about"), rows)
 
 
-def combination_table(render: Renders) -> str:
-    """Return what each behavioural combination comes to, as a Markdown table."""
-    combinations = behavioural_product()
-    projects = [render(combination.answers) for combination in combinations]
-    dependencies = [requirements(project) for project in projects]
-    shared = set.intersection(*dependencies)
+def database_table(render: Renders) -> str:
+    """Return what a service on each database comes to, as a Markdown table."""
+    projects = {
+        database: render({"database": database})
+        for database in read_questions()["database"].answers
+    }
+    shared = set.intersection(*map(requirements, projects.values()))
     rows = []
-    for combination, project, needed in zip(combinations, projects, dependencies, strict=True):
+    for database, project in projects.items():
         code = [path for path in files_in(project) if path.suffix == ".py"]
         tests = [path for path in code if path.relative_to(project).parts[0] == "tests"]
-        answers = combination.answers.items()
         rows.append(
             (
-                ", ".join(f"`{name}={_shown(answer)}`" for name, answer in answers),
-                str(len(files_in(project))),
+                f"`{database}`",
                 str(sum(_lines(path) for path in code if path not in tests)),
                 str(sum(_lines(path) for path in tests)),
-                str(sum(_test_functions(path) for path in tests)),
-                ", ".join(f"`{name}`" for name in sorted(needed - shared)),
+                str(sum(map(functions_in, tests))),
+                ", ".join(f"`{name}`" for name in sorted(requirements(project) - shared)),
             )
         )
-    headings = (
-        "Answers",
-        "Files",
-        "Lines of Python",
-        "of tests",
-        "Test functions",
-        "It alone needs",
+    return _table(
+        ("Database", "Lines of Python", "of tests", "Test functions", "It alone needs"), rows
     )
-    return _table(headings, rows)
 
 
 def file_tree(project: Path) -> str:
@@ -121,13 +115,6 @@ def _shown(answer: Answer) -> str:
 
 def _lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
-
-
-def _test_functions(path: Path) -> int:
-    return sum(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    )
 
 
 def _summary(path: Path) -> str:
