@@ -1,19 +1,15 @@
 """Those parts of the repository's README that follow from copier.yml and from renders."""
 
-import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from support.checks import functions_in
 from support.dead_weight import requirements
 from support.questions import read_questions
-from support.rendering import Renders, files_in, folders_first
+from support.rendering import Renders, files_in
 from support.root import ROOT, Answer
 
 README = ROOT / "README.md"
-
-COLUMN = 32
-"""Where the summaries of the file tree begin."""
 
 
 def fragments(render: Renders) -> dict[str, str]:
@@ -21,7 +17,6 @@ def fragments(render: Renders) -> dict[str, str]:
     return {
         "questions": question_table(),
         "databases": database_table(render),
-        "files": f"```\n{file_tree(render({}))}\n```",
     }
 
 
@@ -87,21 +82,6 @@ def database_table(render: Renders) -> str:
     )
 
 
-def file_tree(project: Path) -> str:
-    """Return the files of a render, each Python file with the first line of its docstring."""
-    lines: list[str] = []
-    shown: set[Path] = set()
-    paths = sorted((path.relative_to(project) for path in files_in(project)), key=folders_first)
-    for path in paths:
-        for parent in reversed(path.parents[:-1]):
-            if parent not in shown:
-                shown.add(parent)
-                lines.append(f"{'  ' * (len(parent.parts) - 1)}{parent.name}/")
-        name = f"{'  ' * (len(path.parts) - 1)}{path.name}"
-        lines.append(f"{name:<{COLUMN - 1}} {_summary(project / path)}".rstrip())
-    return "\n".join(lines)
-
-
 def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [headings, ("---",) * len(headings), *rows]
     return "\n".join(
@@ -115,10 +95,3 @@ def _shown(answer: Answer) -> str:
 
 def _lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
-
-
-def _summary(path: Path) -> str:
-    if path.suffix != ".py":
-        return ""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
