@@ -71,6 +71,7 @@ def test_the_workflow_runs(
 PLACEHOLDERS = {
     "<address of this repository>": "ADDRESS",
     "<folder>": "FOLDER",
+    "<feature>": "songs",
     "<file>": "README.md",
     "<slug>": "my-service",
     "<name>": "my-service",
