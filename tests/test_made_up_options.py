@@ -95,6 +95,7 @@ def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:
         "tests/test_mutations.py::test_mutation_is_caught"
         "[sqlite-example-motto: the motto is not that of the settings]",
     ],
+    ids=["descriptions", "combination", "mutation"],
 )
 def test_the_suite_is_content(checkout: Path, test: str) -> None:
     """Descriptions are whole; a service with both passes all checks; the mutation is noticed."""

@@ -74,7 +74,7 @@ class Project:
         timeout: float = 300,
     ) -> Finished:
         """Run a command of the project's own environment."""
-        return self.run("uv", "run", *command, env=env, check=check, timeout=timeout)
+        return self.run("uv", "run", "--quiet", *command, env=env, check=check, timeout=timeout)
 
     def sync(self) -> None:
         """Install what the project needs, as resolved for others with the same dependencies."""
