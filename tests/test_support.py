@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import programs
+from support import interpreters, programs
 from support.options import spelled
 from support.programs import Finished
 from support.projects import Project, outcomes
@@ -146,6 +146,20 @@ def test_nothing_is_left_out_where_all_is_required(
         check=False,
     )
     assert finished.exit_code == exit_code, finished.report()
+
+
+def test_a_missing_python_is_named() -> None:
+    """Where every offered version is required, nothing begins without one of them."""
+    finished = programs.run(
+        *(sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0", "--require-pythons"),
+        "tests/test_forked.py",
+        cwd=ROOT,
+        env=programs.environment(UV=programs.uv()),
+        check=False,
+    )
+    missing = interpreters.missing()
+    assert finished.exit_code == (1 if missing else 0), finished.report()
+    assert not missing or f"Not found: Python {', '.join(missing)}." in finished.output
 
 
 def test_shards_are_the_whole_suite_once() -> None:

@@ -307,68 +307,6 @@ def test_what_no_release_may_do(newer: Patch, words: list[str], tmp_path: Path) 
         assert part in sentence
 
 
-def no_longer_scaffold_once(directory: Path) -> None:
-    """Update the example, which gets a file more."""
-    copier_yml = directory / "copier.yml"
-    text = copier_yml.read_text(encoding="utf-8")
-    text = re.sub(r"  - \"\{% if _copier_operation.*\n", "", text)
-    copier_yml.write_text(text, encoding="utf-8")
-    replace(
-        directory, "template/{% if example %}.{% endif %}/app/songs/router.py", "Store a", "Add a"
-    )
-    file = directory / "template" / "{% if example %}.{% endif %}" / "app" / "songs" / "later.py"
-    file.write_text('"""New."""\n', encoding="utf-8")
-
-
-def no_answers_file(directory: Path) -> None:
-    """Write nothing down."""
-    (directory / "template" / "{{ _copier_conf.answers_file }}.jinja").unlink()
-
-
-def badly_formatted(directory: Path) -> None:
-    """Render what the shipped formatter would change."""
-    replace(directory, "template/app/limits.py", "received = 0", "received=0")
-
-
-def test_without_scaffold_once_the_example_comes_back(tmp_path: Path) -> None:
-    """Why the rule is there: a file that is new in the example would reach who has deleted it."""
-    for name, newer in (("kept", None), ("careless", no_longer_scaffold_once)):
-        (tmp_path / name).mkdir()
-        history = invent(tmp_path / name / "template", lambda _: None, newer=newer)
-        project = start(history, tmp_path / name)
-        personas.prune(project, personas.EXAMPLE)
-        save(project)
-
-        history.update(project)
-
-        assert (project / "app" / "songs").exists() == (name == "careless")
-
-
-def test_without_an_answers_file_there_is_no_update(tmp_path: Path) -> None:
-    """Why the file is there."""
-    history = invent(tmp_path / "template", no_answers_file)
-    project = start(history, tmp_path)
-
-    with pytest.raises(TypeError, match="Template not found"):
-        history.update(project)
-
-
-def test_a_template_that_is_not_formatted_collides(tmp_path: Path) -> None:
-    """Why every combination is born formatted: its owner's formatter would change it."""
-
-    def fixed(directory: Path) -> None:
-        replace(directory, "template/app/limits.py", "received = 0", "received = 0  # bytes")
-
-    history = invent(tmp_path / "template", badly_formatted, newer=fixed)
-    project = start(history, tmp_path)
-    replace(project, "app/limits.py", "received=0", "received = 0")
-    save(project)
-
-    history.update(project)
-
-    assert conflicts(project) == {"app/limits.py"}
-
-
 OWNERSHIP = re.compile(r"^\| (?P<files>`.+) \| (?P<whose>.+) \|$", re.MULTILINE)
 
 
