@@ -94,8 +94,10 @@ def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:
         "tests/test_matrix.py::test_combination[sqlite-example-motto]",
         "tests/test_mutations.py::test_mutation_is_caught"
         "[sqlite-example-motto: the motto is not that of the settings]",
+        "tests/test_update_rules.py::test_the_readme_says_whose_each_file_is",
+        "tests/test_copy.py::test_slugs_that_are_taken_are_refused",
     ],
-    ids=["descriptions", "combination", "mutation"],
+    ids=["descriptions", "combination", "mutation", "ownership", "slugs"],
 )
 def test_the_suite_is_content(checkout: Path, test: str) -> None:
     """Descriptions are whole; a service with both passes all checks; the mutation is noticed."""

@@ -13,7 +13,7 @@ from support import interpreters, programs
 from support.options import spelled
 from support.programs import Finished
 from support.projects import Project, outcomes
-from support.questions import behavioural_product, first_of_each_database
+from support.questions import first_of_each_database
 from support.rendering import Renders, Template, texts_in
 from support.root import ROOT
 
@@ -108,15 +108,12 @@ def test_projects_share_an_environment_only_if_they_need_the_same(
     sqlite, postgresql, _ = (
         make_project(tmp_path / each.database, each) for each in first_of_each_database()
     )
-    example, none = (
-        make_project(tmp_path / str(each), each)
-        for each in behavioural_product()
-        if each.database == "sqlite"
-    )
+    other_answers = replace(first_of("sqlite"), files={"license": "MIT"})
+    licensed = make_project(tmp_path / "licensed", other_answers)
     lowest = sqlite.with_settings(UV_RESOLUTION="lowest-direct")
     other = replace(sqlite, python=Path("other"))
 
-    assert example.environment_path == none.environment_path == sqlite.environment_path
+    assert licensed.environment_path == sqlite.environment_path
     assert len({each.environment_path for each in (sqlite, postgresql, lowest, other)}) == 4
 
 
