@@ -74,7 +74,9 @@ def test_only_golden_files_of_its_own_change(checkout: Path) -> None:
     )
 
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    assert changed == {f"{option}.true.diff" for option in OPTIONS}
+    assert changed >= {f"{option}.true.diff" for option in OPTIONS}
+    # Where one touches the same lines as another answer, the two have a file.
+    assert [name for name in changed if not any(option in name for option in OPTIONS)] == []
 
 
 def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from support import interpreters, programs
 from support.options import spelled
 from support.programs import Finished
 from support.projects import Project, outcomes
-from support.questions import first_of_each_database
+from support.questions import first_of, first_of_each_database
 from support.rendering import Renders, Template, texts_in
 from support.root import ROOT
 
