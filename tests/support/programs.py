@@ -23,10 +23,11 @@ INHERITED = (
 """Anything else, such as DATABASE_URL, VIRTUAL_ENV or CI, would change what is tested."""
 
 INHERITED_FROM_UV = (
+    "UV",  # uv itself, which need not be on PATH; `uv run` sets it, too
     *("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
     *("UV_LINK_MODE", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_HTTP_TIMEOUT"),
 )
-"""Where packages come from; what uv does with a project stays the project's own matter."""
+"""Where uv is and packages come from; what uv does with a project is the project's own matter."""
 
 
 @dataclass(frozen=True)
