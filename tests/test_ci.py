@@ -111,7 +111,7 @@ def test_the_first_failure_ends_the_check(call: str, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_installed(tmp_path: Path) -> None:
-    """The servers come from packages, which start none of their own meanwhile."""
+    """The servers come from packages, which start no server while they are installed."""
     finished, calls = play(RUN, tmp_path, "uv", "apt-get", "sudo")
     assert finished.exit_code == 0, finished.report()
     assert calls[-len(CALLS) :] == CALLS

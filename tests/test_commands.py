@@ -44,7 +44,7 @@ def test_the_workflow_runs(
     """Each command of the workflow works, the hooks of pre-commit included."""
     project = make_project(tmp_path / "service", combination)
     if combination.database == "sqlite":
-        # Once as everybody has it: with an environment of its own.
+        # Once as everybody has it: with its own environment.
         project = replace(project, environments=None)
     project.git("init", "--quiet")
     project.git("add", "--all")
@@ -200,7 +200,7 @@ def faults(text: str, project: Project, inside: Path) -> dict[str, str]:
 def test_the_repositorys_commands_exist(
     name: str, kept_projects: Callable[[Combination], Project]
 ) -> None:
-    """Whoever pastes one gets what the text says."""
+    """A pasted command does what the text says."""
     project = kept_projects(first_of_each_database()[0])
     assert faults((ROOT / name).read_text(encoding="utf-8"), project, ROOT) == {}
 

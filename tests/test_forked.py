@@ -31,7 +31,7 @@ def runner(project: Project) -> Iterator[Runner]:
 
 @pytest.fixture
 def write(project: Project) -> Callable[[str, str], Path]:
-    """Write a file into a folder of its own, where it meets no fixtures."""
+    """Write a file into its own folder, where it meets no fixtures."""
 
     def write(name: str, text: str) -> Path:
         file = project.path / "apart" / name

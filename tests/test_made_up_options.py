@@ -67,7 +67,7 @@ def test_no_mutation_is_run_more_often(seen: dict[str, Any]) -> None:
 
 
 def test_only_golden_files_of_its_own_change(checkout: Path) -> None:
-    """Whoever reviews an option sees that option."""
+    """A reviewer of an option sees that option."""
     before, after = (
         {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
         for folder in (GOLDEN, checkout / GOLDEN.relative_to(ROOT))

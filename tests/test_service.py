@@ -83,7 +83,7 @@ def test_git_ignores_what_running_leaves(
     project.sync()
     project.git("init", "--quiet")
     project.git("add", "--all")  # tracked is what is in the index
-    # Secrets, and what an environment of its own would be.
+    # Secrets, and what the project's own environment would be.
     (project.path / ".env").write_text("LOG_LEVEL=DEBUG\n", encoding="utf-8")
     (project.path / ".venv").mkdir()
     (project.path / ".venv" / "pyvenv.cfg").touch()

@@ -84,7 +84,7 @@ def changed(path: Path, text: str) -> Iterator[None]:
     """Give a file of a project another text, and put it back afterwards.
 
     Python takes a file's bytecode from its cache if size and second of the change are the same,
-    so each change gets a second of its own.
+    so each change gets its own second.
     """
     original = path.read_text(encoding="utf-8")
     try:

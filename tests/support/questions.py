@@ -170,7 +170,7 @@ def file_product() -> list[dict[str, Answer]]:
 
 
 def every_choice() -> list[Combination]:
-    """Return the behavioural product, and each answer to a file option beside one of those."""
+    """Return the behavioural product, and each answer to a file option next to one of those."""
     behaviours = behavioural_product()
     single: list[dict[str, Answer]] = [
         {name: answer} for name in FILE_OPTIONS for answer in read_questions()[name].answers

@@ -102,7 +102,7 @@ def quick_copier() -> Iterator[None]:
     Copier runs git once for each rendered file, and compiles each template again for each render.
     Only the executable bit in a git index depends on the former, where git ignores that of files.
     """
-    # Copier runs git through plumbum, which has a copy of the environment of its own.
+    # Copier runs git through plumbum, which has its own copy of the environment.
     with (
         plumbum.local.env(GIT_CONFIG_GLOBAL=os.devnull),
         mock.patch.object(Worker, "_sync_git_index_executable_bit"),
