@@ -122,7 +122,9 @@ def test_what_is_missing_is_installed(tmp_path: Path) -> None:
 
 def shards_are_complete(text: str) -> None:
     """Demand that the shards are each part of one whole, with every Python that is offered."""
-    job = yaml.safe_load(text)["jobs"]["check"]
+    workflow = yaml.safe_load(text)
+    assert workflow[True] == {"push": {"branches": ["main"]}, "pull_request": None}
+    job = workflow["jobs"]["check"]
     shards = job["strategy"]["matrix"]["shard"]
     assert shards == [f"{part}/{len(shards)}" for part in range(1, len(shards) + 1)]
     commands = [step["run"] for step in steps(text, "check") if "run" in step]
@@ -136,9 +138,34 @@ def shards_are_complete(text: str) -> None:
 def newest_versions_are_tested(text: str) -> None:
     """Demand that the nightly run has the newest versions, and is the whole check."""
     upgrade, check = [step["run"] for step in steps(text, "newest") if "run" in step]
-    assert "uv lock --upgrade" in upgrade
+    assert upgrade.splitlines()[-1] == ".venv-uv/bin/uv lock --upgrade"
     assert check == ".ci/run"
-    assert yaml.safe_load(text)[True]["schedule"]
+    (schedule,) = yaml.safe_load(text)[True]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", schedule["cron"])
+
+
+def releases_follow_green_runs(text: str) -> None:
+    """Demand that a release follows a successful CI run on main, from the commit it checked."""
+    workflow = yaml.safe_load(text)
+    ci = yaml.safe_load(WORKFLOWS["ci"])["name"]
+    trigger = {"workflows": [ci], "branches": ["main"], "types": ["completed"]}
+    assert workflow[True] == {"workflow_run": trigger}
+    assert workflow["permissions"] == {"contents": "write"}
+    job = workflow["jobs"]["release"]
+    run = "github.event.workflow_run"
+    assert job["if"] == f"{run}.conclusion == 'success' && {run}.event == 'push'"
+    checkout, script = job["steps"]
+    assert checkout["with"]["ref"] == f"${{{{ {run}.head_sha }}}}"
+    assert script["env"] == {"GH_TOKEN": "${{ github.token }}"}
+
+
+def nothing_is_conditional(text: str) -> None:
+    """Demand that no job or step is left out, or may fail; only a release has a condition."""
+    for name, job in yaml.safe_load(text)["jobs"].items():
+        assert "if" not in job or name == "release"
+        for part in (job, *job["steps"]):
+            assert "continue-on-error" not in part
+        assert [step for step in job["steps"] if "if" in step] == []
 
 
 def the_history_is_there(text: str) -> None:
@@ -156,7 +183,9 @@ Check = Callable[[str], None]
 CHECKS: list[tuple[str, Check]] = [
     ("ci", shards_are_complete),
     ("nightly", newest_versions_are_tested),
+    ("release", releases_follow_green_runs),
     *((name, the_history_is_there) for name in ("ci", "nightly", "release")),
+    *((name, nothing_is_conditional) for name in ("ci", "nightly", "release")),
 ]
 
 
@@ -176,6 +205,17 @@ def test_workflows_check_everything(workflow: str, check: Check) -> None:
         ("ci", shards_are_complete, " 3.12", ""),
         ("nightly", newest_versions_are_tested, "run: .ci/run", "run: echo .ci/run"),
         ("nightly", newest_versions_are_tested, "lock --upgrade", "lock"),
+        ("nightly", newest_versions_are_tested, ".venv-uv/bin/uv lock", "echo uv lock"),
+        ("nightly", newest_versions_are_tested, "3 * * *", "3 31 2 *"),
+        ("ci", shards_are_complete, "branches: [main]", "branches: [master]"),
+        ("ci", shards_are_complete, "  pull_request:\n", ""),
+        ("ci", nothing_is_conditional, "- run: .ci", "- continue-on-error: true\n        run: .ci"),
+        ("nightly", nothing_is_conditional, "    runs-on:", "    if: false\n    runs-on:"),
+        ("release", releases_follow_green_runs, "[CI]", "[Check]"),
+        ("release", releases_follow_green_runs, "'success'", "'failure'"),
+        ("release", releases_follow_green_runs, "head_sha", "head_branch"),
+        ("release", releases_follow_green_runs, "contents: write", "contents: read"),
+        ("release", releases_follow_green_runs, "GH_TOKEN", "TOKEN"),
         ("release", the_history_is_there, "fetch-depth: 0", "fetch-depth: 1"),
         ("ci", the_history_is_there, "@de0fac2e4500dabe0009e67214ff5f5447ce83dd", "@v6"),
     ],
@@ -227,7 +267,8 @@ def test_a_new_version_is_released(repository: Path) -> None:
 
     told = (repository / "gh.log").read_text(encoding="utf-8").split("|")
     target = git(repository, "rev-parse", "commit-1").strip()
-    assert told[:5] == ["release", "create", "v1.1.0", "--target", target]
+    options = ["--target", target, "--title", "1.1.0", "--notes-file", "notes.md"]
+    assert told[:-1] == ["release", "create", "v1.1.0", *options]
     notes = (repository / "notes.md").read_text(encoding="utf-8")
     assert notes.split() == ["###", "Added", "-", "New."]
 

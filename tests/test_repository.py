@@ -24,7 +24,7 @@ def test_the_changelog_has_the_version() -> None:
 
 
 def test_the_readme_says_what_is_rendered(render: Renders) -> None:
-    """Its tables and its file tree are those of copier.yml and of today's renders."""
+    """Its tables are those of copier.yml and of today's renders."""
     readme = README.read_text(encoding="utf-8")
 
     parts = fragments(render)
