@@ -1,6 +1,7 @@
 """No dead weight: all that is rendered is used."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 
 from support.dead_weight import (
     READ_BY_NAME,
+    USED_BY_LIBRARIES,
+    USED_BY_LIBRARIES_IN_TESTS,
     dependency_faults,
     idle_settings,
     looked_for,
+    needed_excuses,
     requirements,
     unreachable_files,
     unused_fixtures,
@@ -45,12 +49,17 @@ def test_every_dependency_is_used(combination: Combination, rendered: Rendered) 
 
 @pytest.mark.parametrize("name", [name for name, q in read_questions().items() if q.answers])
 def test_what_an_option_needs_has_a_reason(name: str, render: Renders) -> None:
-    """Each dependency that comes or goes with an answer is in the option's description."""
-    needed = [requirements(render({name: answer})) for answer in read_questions()[name].answers]
-    differ = {
-        each for found in needed for each in found if not all(each in other for other in needed)
-    }
-    assert differ == set(read_options()[name].dependencies)
+    """Each comes with one answer, and is in the option's description."""
+    answers = read_questions()[name].answers
+    counts = Counter(each for answer in answers for each in requirements(render({name: answer})))
+    reasons = read_options()[name].dependencies.keys()
+    differ = {each for each, count in counts.items() if count < len(answers)}
+    assert [
+        *(f"options/{name}.toml has no reason for {each}." for each in sorted(differ - reasons)),
+        *(f"No answer to {name} adds {each}." for each in sorted(reasons - differ)),
+        # A second answer that declares a driver would have an excuse for never using it.
+        *(f"{each} comes with several answers." for each in sorted(differ) if counts[each] > 1),
+    ] == []
 
 
 @COMBINATIONS
@@ -81,6 +90,12 @@ def test_names_that_tools_look_for_are_still_there(rendered: Rendered) -> None:
     """Otherwise a file that lost its tool would keep its excuse."""
     names = {name for each in every_choice() for name in texts_in(rendered(each))}
     assert {pattern for name in names for pattern in looked_for(name)} == READ_BY_NAME.keys()
+
+
+def test_excuses_for_names_are_still_needed(rendered: Rendered) -> None:
+    """An excuse that nothing needs any more would hide the next mistake."""
+    needed = {excuse for each in behavioural_product() for excuse in needed_excuses(rendered(each))}
+    assert needed == {*USED_BY_LIBRARIES, *USED_BY_LIBRARIES_IN_TESTS}
 
 
 # A search that finds nothing must be known to find something.
@@ -222,13 +237,14 @@ def test_unreachable_files_are_found(broken: Path) -> None:
 
 
 def test_unused_names_are_found(broken: Path) -> None:
-    """Those that only tests use, methods and decorated functions included."""
+    """Those that only tests use, and those with an excuse only in tests, methods included."""
     append(
         broken,
         "app/limits.py",
         """
 LARGEST = 5
 TESTED = 6
+mode = 7
 class Limiter:
     def __init__(self) -> None: ...
     def confine(self) -> None: ...
@@ -244,6 +260,7 @@ def route() -> None: ...
     assert unused_names(broken) == [
         "app/limits.py: unused variable 'LARGEST'",
         "app/limits.py: unused variable 'TESTED'",
+        "app/limits.py: unused variable 'mode'",
         "app/limits.py: unused method 'confine'",
         "app/limits.py: unused function 'limiter'",
         "app/limits.py: unused property 'decorated'",

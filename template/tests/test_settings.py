@@ -14,7 +14,7 @@ def test_the_example_has_every_setting_and_its_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fields = settings_class().model_fields
-    lines = re.findall(r"^(# )?([A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+    lines = re.findall(r"^(# )?([A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
 
     assert {name for _, name, _ in lines} == {name.upper() for name in fields}
     Path(tmp_path, ".env").write_text("\n".join(f"{name}={value}" for _, name, value in lines))

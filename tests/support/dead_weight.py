@@ -19,20 +19,20 @@ from support import programs
 from support.rendering import texts_in
 
 USED_BY_LIBRARIES = (
-    *("age", "cls", "model_config", "title"),  # pydantic
-    # SQLAlchemy, and Alembic in revisions
-    *("branch_labels", "depends_on", "do_begin", "down_revision", "none_as_null"),
-    "supports_statement_cache",
-    *("aclose", "middleware_stack", "openapi_schema"),  # httpx2, Starlette, FastAPI
-    *("added", "mode", "own_database", "pytest_*", "pytestmark"),  # pytest, and its fixtures
+    *("cls", "model_config", "title"),  # pydantic
+    *("branch_labels", "depends_on", "down_revision"),  # Alembic
+    *("do_begin", "supports_statement_cache"),  # SQLAlchemy
+    *("@*.command", "@*_validator", "@event.listens_for", "@router.*"),
 )
-"""Names that no line of Python has a use for."""
+"""Names, and decorators of names, that no line of Python has a use for."""
 
-CALLED_BY_LIBRARIES = (
-    *("@*.command", "@*.callback", "@*_validator", "@app.*", "@event.listens_for"),
-    *("@pytest.fixture", "@router.*"),  # fixtures are looked at more closely
+USED_BY_LIBRARIES_IN_TESTS = (
+    *("aclose", "middleware_stack", "openapi_schema"),  # httpx2, Starlette, FastAPI
+    *("age", "none_as_null"),  # pydantic, SQLAlchemy
+    *("added", "mode", "pytest_*", "pytestmark"),  # pytest
+    *("@app.*", "@pytest.fixture"),  # fixtures are looked at more closely
 )
-"""Decorators of functions that no line of Python calls."""
+"""The same for the tests, on top of those above."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -127,20 +127,42 @@ def _deptry(project: Path, *options: str) -> set[tuple[str, str]]:
 # Names
 
 
-def unused_names(project: Path) -> list[str]:
+def unused_names(
+    project: Path,
+    excuses: Iterable[str] = USED_BY_LIBRARIES,
+    in_tests: Iterable[str] = USED_BY_LIBRARIES_IN_TESTS,
+) -> list[str]:
     """Find functions, classes, settings, constants and so on that nothing refers to."""
     # That a test uses it is no reason for the application to have it.
-    application = _vulture(project, "app", "migrations")
-    everything = _vulture(project, "app", "migrations", "tests")
+    application = _vulture(project, {*excuses}, "app", "migrations")
+    everything = _vulture(project, {*excuses, *in_tests}, "app", "migrations", "tests")
     return application + [line for line in everything if line.startswith("tests/")]
 
 
-def _vulture(project: Path, *folders: str) -> list[str]:
+def needed_excuses(project: Path) -> set[str]:
+    """Return the patterns of the tables without which `unused_names` would find more."""
+    trees = sources(project, "app", "migrations", "tests")
+    needed: set[str] = set()
+    for line in unused_names(project, (), ()):
+        file, name = line.partition(":")[0], line.split("'")[1]
+        found = {name} | {
+            f"@{ast.unparse(decorator).partition('(')[0]}"
+            for node in ast.walk(trees[file])
+            if isinstance(node, Function) and node.name == name
+            for decorator in node.decorator_list
+        }
+        table = USED_BY_LIBRARIES_IN_TESTS if file.startswith("tests/") else USED_BY_LIBRARIES
+        needed |= {excuse for excuse in table if any(fnmatch(each, excuse) for each in found)}
+    return needed
+
+
+def _vulture(project: Path, excuses: Set[str], *folders: str) -> list[str]:
     named = _explained(project) | {name for _, name in _entry_points(project)}
+    decorators = {excuse for excuse in excuses if excuse.startswith("@")}
     finished = programs.run(
         *(sys.executable, "-m", "vulture", *folders),
-        f"--ignore-names={','.join([*USED_BY_LIBRARIES, *sorted(named)])}",
-        f"--ignore-decorators={','.join(CALLED_BY_LIBRARIES)}",
+        f"--ignore-names={','.join(sorted((named | excuses) - decorators))}",
+        f"--ignore-decorators={','.join(sorted(decorators))}",
         cwd=project,
         check=False,
     )
