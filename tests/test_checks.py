@@ -34,7 +34,6 @@ def tidy(project: Project, _: Path, __: DatabaseServer) -> None:
 
 
 ONE_FOLDER = ("pyproject.toml", '["tests"]', '["tests/songs"]')
-SKIP = '@pytest.mark.skip(reason="x")'
 IDLE = "def idle(x: int) -> int:\n" + "    x += 1\n" * 200 + "    return x\n\n\nclass Health"
 REVISION = "migrations/versions/2026_11_21_8c3d2f5b9a41_create_songs.py"
 
@@ -63,7 +62,7 @@ FAULTS = {
         (
             "app/health.py",
             "class Health",
-            "def idle(x: int) -> int:\n" + "    x += 1\n" * 200 + "    return x\n\n\nclass Health",
+            IDLE,
         ),
     ),
     "a migration that does not run": (

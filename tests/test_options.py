@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from support.options import BASE, KINDS, Option, read_option, read_options, spelled
+from support.proofs import PROOFS, folders
 from support.questions import (
     FILE_OPTIONS,
     Question,
     behavioural_product,
+    every_choice,
     file_product,
     product_of,
     read_questions,
@@ -70,6 +72,12 @@ def test_every_question_is_described(question: Question) -> None:
 def test_every_description_has_its_question() -> None:
     """What is left of a question that is gone, or was renamed, is removed."""
     assert read_options().keys() - {BASE} == {question.name for question in ASKED}
+
+
+def test_every_proof_is_dropped_somewhere() -> None:
+    """A folder that is misspelt, or whose question is gone, would never be run."""
+    dropped = {folder for each in every_choice() for folder in folders(each.answers)}
+    assert dropped == {file.parent for file in PROOFS.rglob("test_*.py")}
 
 
 CHOICE = {"type": "str", "help": "x", "default": "a", "choices": ["a", "b"]}

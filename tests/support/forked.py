@@ -65,7 +65,7 @@ def _kill(group: int) -> None:
 def forking(project: Project, env: Mapping[str, str]) -> Iterator[Runner]:
     """Keep a process ready that runs the project's tests, with these environment variables."""
     with (
-        tempfile.TemporaryFile(mode="a+b") as output,
+        tempfile.TemporaryFile() as output,
         subprocess.Popen(
             [programs.uv(), "run", "--quiet", "python", "-P", str(SCRIPT)],
             cwd=project.path,

@@ -46,7 +46,7 @@ class Change:
         return "".join([*lines, "\n", difference(render({}), render({self.question: self.answer}))])
 
     def paths(self, render: Renders) -> dict[str, str]:
-        """Return what it adds, removes or touches, beside each answer that decides about code."""
+        """Return what it adds, removes or touches, next to each answer that decides about code."""
         found: dict[str, str] = {}
         default = read_questions()[self.question].details["default"]
         # What changes code meets every combination, anything else every answer at least once.
@@ -128,9 +128,9 @@ def _merged(base: str, mine: str, theirs: str) -> str | None:
     return merged.stdout if merged.exit_code == 0 else None
 
 
-def golden_files(render: Renders) -> dict[str, str]:
-    """Return the name and the text of each file in tests/golden/."""
-    files = {f"{change}.diff": change.text(render) for change in every_change()}
+def files_of_pairs(render: Renders) -> dict[str, str]:
+    """Return the name and the text of each file for two answers."""
+    files: dict[str, str] = {}
     default = _texts(render({}))
     for one, other in pairs():
         answers = {change.question: change.answer for change in (one, other)}
@@ -139,6 +139,12 @@ def golden_files(render: Renders) -> dict[str, str]:
         if paths:
             files[f"{one}+{other}.diff"] = difference(single[0], render(answers), paths)
     return files
+
+
+def golden_files(render: Renders) -> dict[str, str]:
+    """Return the name and the text of each file in tests/golden/."""
+    single = {f"{change}.diff": change.text(render) for change in every_change()}
+    return single | files_of_pairs(render)
 
 
 def difference(before: Path, after: Path, paths: Sequence[str] = ()) -> str:

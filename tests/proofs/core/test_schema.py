@@ -122,7 +122,7 @@ async def test_a_stale_schema_is_to_be_tried_again(
 
 
 def test_the_probe_answers_within_three_seconds() -> None:
-    """By then, whoever asks may no longer be waiting."""
+    """By then, the caller may no longer be waiting."""
     assert health.READY_TIMEOUT == 3
 
 

@@ -61,20 +61,11 @@ def test_an_option_of_the_driver_is_accepted(option: str) -> None:
     ("url", "words"),
     [
         (f"{DRIVER}://localhost/name?sslmode=require&a=b", "the option a, sslmode; libpq's"),
-        (f"{DRIVER}://localhost:0/name", "its port must be between 1 and 65535"),
-        (f"{DRIVER}://localhost:65536/name", "its port must be between 1 and 65535"),
     ],
 )
 def test_a_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Settings.model_validate({"database_url": url})
-
-
-@pytest.mark.parametrize("port", [1, 5432, 65535])
-def test_each_port_is_accepted(port: int) -> None:
-    url = f"{DRIVER}://localhost:{port}/name"
-
-    assert Settings.model_validate({"database_url": url}).database_url.port == port
 
 
 def test_the_defaults() -> None:
