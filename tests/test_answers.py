@@ -261,13 +261,13 @@ def says_what_was_answered(project: Path, answers: Mapping[str, Answer]) -> None
     (author,) = metadata.get("authors", [{}])
     assert author.get("name", "") == kept["author_name"]
     assert author.get("email", "") == kept["author_email"]
-    module = ast.parse((project / "app" / "__init__.py").read_text(encoding="utf-8"))
-    names = {
-        target.id: ast.literal_eval(node.value)
-        for node in module.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    assert names["PROJECT_NAME"] == kept["project_name"]
-    assert names["DISTRIBUTION"] == kept["project_slug"]
+    assert list(metadata["scripts"]) == [kept["project_slug"]]
+    main = ast.parse((project / "app" / "main.py").read_text(encoding="utf-8"))
+    titles = [
+        ast.literal_eval(keyword.value)
+        for node in ast.walk(main)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "title"
+    ]
+    assert titles == [kept["project_name"]]

@@ -38,9 +38,13 @@ IDLE = "def idle(x: int) -> int:\n" + "    x += 1\n" * 200 + "    return x\n\n\n
 REVISION = "migrations/versions/2026_11_21_8c3d2f5b9a41_create_songs.py"
 
 FAULTS = {
-    "an unformatted line": ("formatter", static, ("app/limits.py", "= 0", "=0")),
-    "code in a comment": ("linter", static, ("app/limits.py", "= 0", "= 0\n        # x = 1")),
-    "a wrong type": ("type checker", static, ("app/limits.py", "received = 0", 'received = "0"')),
+    "an unformatted line": ("formatter", static, ("app/core/limits.py", "= 0", "=0")),
+    "code in a comment": ("linter", static, ("app/core/limits.py", "= 0", "= 0\n        # x = 1")),
+    "a wrong type": (
+        "type checker",
+        static,
+        ("app/core/limits.py", "received = 0", 'received = "0"'),
+    ),
     "a test that fails": (
         "tests",
         run_tests,
@@ -60,7 +64,7 @@ FAULTS = {
         "coverage",
         run_tests,
         (
-            "app/health.py",
+            "app/core/health.py",
             "class Health",
             IDLE,
         ),

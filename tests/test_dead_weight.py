@@ -133,8 +133,8 @@ def test_needless_and_missing_dependencies_are_found(broken: Path) -> None:
         '    "asyncpg>=1",\n    "rich[jupyter]>=1",\n    "httpx2>=2",\n    "aiosqlite>=',
     )
     change(broken, "pyproject.toml", '    "httpx2>=2.16",\n', '    "coverage>=7",\n')
-    append(broken, "app/health.py", "import anyio, nowhere, polyfactory, mypy\n")
-    append(broken, "tests/running.py", "import faker, mypy\n")
+    append(broken, "app/core/health.py", "import anyio, nowhere, polyfactory, mypy\n")
+    append(broken, "tests/helpers.py", "import faker, mypy\n")
 
     found = dependency_faults(broken, set(read_options()[BASE].dependencies), {"aiosqlite"})
 
@@ -159,13 +159,13 @@ def test_idle_settings_are_found(broken: Path) -> None:
     """What reads a setting must be outside of its class."""
     change(
         broken,
-        "app/settings.py",
+        "app/core/settings.py",
         '    log_format: Literal["auto",',
         "    page_size: int = 50\n"
         "    def double(self) -> int: return 2 * self.page_size\n"
         '    log_format: Literal["auto",',
     )
-    change(broken, "app/main.py", "settings.max_body_size", "1_000_000")
+    change(broken, "app/core/install.py", "settings.max_body_size", "1_000_000")
     assert idle_settings(broken) == ["max_body_size", "page_size"]
 
 
@@ -191,12 +191,11 @@ def always_too() -> int: ...
     )
     append(
         broken,
-        "tests/test_health.py",
+        "tests/songs/test_router.py",
         "@pytest.fixture\ndef settings(settings: Settings) -> Settings: ...\n"
         "@pytest.fixture\ndef engine(engine: int) -> int: ...\n",
     )
-    change(broken, "README.md", "`session_factory`", "`session_factory` or `bell`")
-    change(broken, "tests/test_main.py", "settings: Settings, engine: AsyncEngine", "")
+    change(broken, "README.md", "`session_factory` makes", "`session_factory` or `bell` makes")
     assert unused_fixtures(broken) == [
         "tests/conftest.py: clock",
         "tests/conftest.py: alarm",
@@ -218,9 +217,9 @@ def test_unreachable_files_are_found(broken: Path) -> None:
     append(broken, "Makefile", "")
     append(broken, "prices.csv", "")
     append(broken, "run.sh", "exec fastapi run")
-    change(broken, "README.md", "| `.copier-answers.yml`", "| `Makefile`, `.copier-answers.yml`")
+    change(broken, "README.md", "`.copier-answers.yml` |", "`Makefile`, `.copier-answers.yml` |")
     append(broken, "README.md", "\nIn a container, `run.sh` starts it.\n")
-    change(broken, "app/features.py", '_modules("commands")', '_modules("orders")')
+    change(broken, "app/core/features.py", '_modules("commands")', '_modules("orders")')
     assert unreachable_files(broken) == [
         "Makefile",
         "app/adrift.py",
@@ -240,7 +239,7 @@ def test_unused_names_are_found(broken: Path) -> None:
     """Those that only tests use, and those with an excuse only in tests, methods included."""
     append(
         broken,
-        "app/limits.py",
+        "app/core/limits.py",
         """
 LARGEST = 5
 TESTED = 6
@@ -256,13 +255,13 @@ def decorated() -> None: ...
 def route() -> None: ...
 """,
     )
-    append(broken, "tests/running.py", "def start() -> None: TESTED\ndef test_it(): ...\n")
+    append(broken, "tests/helpers.py", "def start() -> None: TESTED\ndef test_it(): ...\n")
     assert unused_names(broken) == [
-        "app/limits.py: unused variable 'LARGEST'",
-        "app/limits.py: unused variable 'TESTED'",
-        "app/limits.py: unused variable 'mode'",
-        "app/limits.py: unused method 'confine'",
-        "app/limits.py: unused function 'limiter'",
-        "app/limits.py: unused property 'decorated'",
-        "tests/running.py: unused function 'start'",
+        "app/core/limits.py: unused variable 'LARGEST'",
+        "app/core/limits.py: unused variable 'TESTED'",
+        "app/core/limits.py: unused variable 'mode'",
+        "app/core/limits.py: unused method 'confine'",
+        "app/core/limits.py: unused function 'limiter'",
+        "app/core/limits.py: unused property 'decorated'",
+        "tests/helpers.py: unused function 'start'",
     ]

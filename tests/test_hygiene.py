@@ -21,7 +21,7 @@ COMBINATIONS = pytest.mark.parametrize("combination", every_choice(), ids=Combin
 
 Rendered = Callable[[Combination], Path]
 
-EMPTY_BY_CONVENTION = ("__init__.py", "py.typed")
+EMPTY_BY_CONVENTION = ("__init__.py",)
 
 JINJA_LEFT_OVER = re.compile(r"(?<!\$)\{\{|\{%|\{#")
 
@@ -109,7 +109,7 @@ def test_empty_files_and_folders_are_found(tmp_path: Path) -> None:
     """What is empty by convention is not among them."""
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "blank.md").write_text("\n", encoding="utf-8")
-    (tmp_path / "py.typed").touch()
+    (tmp_path / "__init__.py").touch()
     assert empty(tmp_path) == ["blank.md", "folder/inner"]
 
 

@@ -62,7 +62,7 @@ def test_no_mutation_is_run_more_often(seen: dict[str, Any]) -> None:
     before = Counter((case.mutation.file, case.mutation.name, case.database) for case in CASES)
     after = Counter(tuple(case) for case in seen["mutations"])
 
-    own = ("app/motto/install.py", "the motto is not that of the settings", "sqlite")
+    own = ("app/core/motto/install.py", "the motto is not that of the settings", "sqlite")
     assert after == before + Counter([own])
 
 

@@ -37,27 +37,35 @@ import asyncio
 
 from sqlalchemy import text
 
-from app.database import create_session_factory
-from app.engine import create_engine
-from app.settings import load_settings
+from app.core.database import create_read_session_factory, create_session_factory
+from app.core.engine import open_engine
+from app.settings import Settings
 
 
 async def main():
-    engine = create_engine(load_settings())
-    sessions = create_session_factory(engine)
+    settings = Settings.load()
+    async with open_engine(settings) as engine, open_engine(settings, read_only=True) as reader:
+        await serve(create_session_factory(engine), create_read_session_factory(reader))
 
+
+async def serve(sessions, read_sessions):
     async def client(number):
         for _ in range(20):
+            async with read_sessions() as session:
+                assert await session.scalar(text("SHOW transaction_read_only")) == "on"
             async with sessions.begin() as session:
+                assert await session.scalar(text("SHOW transaction_read_only")) == "off"
                 assert await session.scalar(text("SELECT CAST(:n AS int)"), {"n": number}) == number
                 await session.execute(text("SELECT pg_sleep(0.001)"))
 
     await asyncio.gather(*(client(number) for number in range(8)))
-    await engine.dispose()
 
 
 asyncio.run(main())
 """
+
+WRITERS = CLIENTS.replace("read_only=True", "read_only=False").replace('== "on"', '== "off"')
+"""The same, but without an engine that only reads, which PgBouncer refuses at once."""
 
 
 @pytest.mark.parametrize("combination", [POSTGRESQL], ids=str)
@@ -81,8 +89,10 @@ def test_transaction_pooling_needs_the_setting_and_no_more(
         pooled.uv_run("python", "-c", CLIENTS)
 
         direct = project.with_settings(DATABASE_URL=url)
-        failed = direct.uv_run("python", "-c", CLIENTS, check=False)
+        refused = direct.uv_run("python", "-c", CLIENTS, check=False)
+        failed = direct.uv_run("python", "-c", WRITERS, check=False)
 
+    assert "unsupported startup parameter" in refused.stderr
     assert "prepared statement" in failed.stderr
 
 

@@ -1,5 +1,6 @@
 """Whoever changes the template has its code checked where it is written."""
 
+import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -97,3 +98,39 @@ def test_conditions_within_code_say_why(path: Path) -> None:
 def test_a_condition_without_a_comment_is_found(text: str, found: int) -> None:
     """The comment has to be right above."""
     assert len(unexplained_conditions(text)) == found
+
+
+@pytest.mark.parametrize("combination", behavioural_product(), ids=str)
+def test_arrows_point_to_core(
+    combination: Combination, rendered: Callable[[Combination], Path]
+) -> None:
+    """Core finds features and imports none; features import core's public face, and themselves."""
+    app = rendered(combination) / "app"
+    face = ast.parse((app / "core" / "__init__.py").read_text(encoding="utf-8")).body[-1]
+    assert isinstance(face, ast.Assign)
+    public = ast.literal_eval(face.value)
+    core = [file for file in app.rglob("*.py") if "core" in file.relative_to(app).parts]
+    assert core
+    for file in app.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        if file in core:
+            assert template_code.foreign_imports_of_core(text) == set(), file
+        elif file.parent != app:
+            feature = file.relative_to(app).parts[0]
+            assert template_code.hidden_imports_of_a_feature(text, feature, public) == set(), file
+
+
+def test_imports_against_the_arrows_are_found() -> None:
+    """Of the service from core, and of what is behind core's face or another feature."""
+    text = (
+        "import app\nimport app.main\nfrom app import settings, core\n"
+        "from app.core import Base, x\nfrom app.core.engine import y\n"
+        "from app.songs.models import Song\nfrom app.other import z\n"
+    )
+    assert template_code.foreign_imports_of_core(text) == {
+        *("app", "app.main", "app.settings", "app.songs.models.Song", "app.other.z"),
+    }
+    assert template_code.hidden_imports_of_a_feature(text, "songs", ["Base"]) == {
+        *("app", "app.main", "app.settings", "app.core", "app.core.x", "app.core.engine.y"),
+        "app.other.z",
+    }

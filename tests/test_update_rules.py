@@ -13,6 +13,7 @@ from support import personas, programs
 from support.personas import begin, conflicts, lost, read, save
 from support.questions import Combination, every_choice, read_questions, with_computed
 from support.releases import (
+    SYNTHETIC,
     History,
     add_release,
     broken_promises,
@@ -69,14 +70,16 @@ def start(history: History, folder: Path, **answers: str) -> Path:
 
 def renamed(directory: Path) -> None:
     """What is limits.py now was bodies.py."""
-    app = directory / "template" / "app"
+    app = directory / "template" / "app" / "core"
     (app / "limits.py").rename(app / "bodies.py")
-    replace(directory, "template/app/main.py", "from app.limits", "from app.bodies")
+    replace(
+        directory, "template/app/core/install.py", "from app.core.limits", "from app.core.bodies"
+    )
 
 
 def removed(directory: Path) -> None:
     """There was a module that nothing needs any more."""
-    file = directory / "template" / "app" / "legacy.py"
+    file = directory / "template" / "app" / "core" / "legacy.py"
     file.write_text('"""What was needed once."""\n', encoding="utf-8")
 
 
@@ -84,7 +87,11 @@ def keep(pattern: str) -> Patch:
     """Let updates leave a path alone."""
 
     def patch(directory: Path) -> None:
-        entry = "  - \"{% if _copier_operation == 'update' %}" + pattern + '{% endif %}"\n'
+        entry = (
+            "  - \"{% if _copier_operation == 'update' or rendered_before %}"
+            + pattern
+            + '{% endif %}"\n'
+        )
         replace(directory, "copier.yml", "  - .DS_Store\n", f"  - .DS_Store\n{entry}")
 
     return patch
@@ -92,7 +99,7 @@ def keep(pattern: str) -> Patch:
 
 @pytest.mark.parametrize(
     ("older", "path"),
-    [(renamed, "app/bodies.py"), (removed, "app/legacy.py")],
+    [(renamed, "app/core/bodies.py"), (removed, "app/core/legacy.py")],
     ids=["renamed", "removed"],
 )
 def test_a_file_that_goes_away(older: Patch, path: str, tmp_path: Path) -> None:
@@ -216,8 +223,8 @@ def test_several_releases_at_once(tmp_path: Path) -> None:
     """One jump gives what each release in turn gives, also when files come and go."""
 
     def both_kept(directory: Path) -> None:
-        keep("app/bodies.py")(directory)
-        keep("app/legacy.py")(directory)
+        keep("app/core/bodies.py")(directory)
+        keep("app/core/legacy.py")(directory)
 
     history = invent(tmp_path / "template", renamed, removed, newer=both_kept)
     results = []
@@ -233,7 +240,7 @@ def test_several_releases_at_once(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
-LEFT = ("app/bodies.py", "app/legacy.py")
+LEFT = ("app/core/bodies.py", "app/core/legacy.py")
 """Whether these are left behind depends on the releases on the way."""
 
 
@@ -241,23 +248,22 @@ def test_lines_that_both_changed(tmp_path: Path) -> None:
     """The conflict names the file and shows both; the shipped hooks refuse it, and leftovers."""
 
     def other_pool(directory: Path) -> None:
-        for database in ("sqlite", "postgresql", "mysql"):
-            path = f"template/{{% if database == '{database}' %}}.{{% endif %}}/app/engine.py"
-            replace(directory, path, "Field(default=15, ge=1)", "Field(default=10, ge=1)")
+        path = "template/app/core/settings.py.jinja"
+        replace(directory, path, "Field(default=10, ge=1)", "Field(default=15, ge=1)")
 
     history = invent(tmp_path / "template", other_pool)
     project = start(history, tmp_path)
-    replace(project, "app/engine.py", "Field(default=10, ge=1)", "Field(default=99, ge=1)")
+    replace(project, "app/core/settings.py", "Field(default=15, ge=1)", "Field(default=99, ge=1)")
     save(project)
 
     history.update(project)
 
-    assert conflicts(project) == {"app/engine.py"}
-    assert lost(project, {"app/engine.py": ["default=99", "default=15"]}) == []
+    assert conflicts(project) == {"app/core/settings.py"}
+    assert lost(project, {"app/core/settings.py": ["default=99", "default=10"]}) == []
     git(project, "add", "--all")
     refused = hooks(project, "conflict-markers")
     assert refused.exit_code == 1
-    assert "app/engine.py:" in refused.output
+    assert "app/core/settings.py:" in refused.output
     git(project, "checkout", "--quiet", "--force", "HEAD")
     assert hooks(project, "conflict-markers").exit_code == 0
     assert hooks(project, "rejected-changes").exit_code == 0
@@ -307,7 +313,9 @@ def test_what_no_release_may_do(newer: Patch, words: list[str], tmp_path: Path) 
         assert part in sentence
 
 
-OWNERSHIP = re.compile(r"^\| (?P<files>`.+) \| (?P<whose>.+) \|$", re.MULTILINE)
+OWNERSHIP = re.compile(
+    r"^\| (?P<whose>Yours|The template's|Both) \| (?P<files>.+) \| .+ \|$", re.MULTILINE
+)
 
 
 @pytest.mark.parametrize(
@@ -318,24 +326,28 @@ OWNERSHIP = re.compile(r"^\| (?P<files>`.+) \| (?P<whose>.+) \|$", re.MULTILINE)
 def test_the_readme_says_whose_each_file_is(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:
-    """Each file is in one row of the table, and what is the owner's alone is what updates skip."""
+    """What is the owner's alone is what updates skip; what is the template's is in its folders."""
     files = texts_in(template.render(tmp_path / "service", combination.answers))
     manifest = read_manifest(template)
-    rows = {
-        pattern: row["whose"]
-        for row in OWNERSHIP.finditer(files["README.md"])
-        for pattern in re.findall("`([^`]+)`", row["files"])
-    }
+    rows = {row["whose"]: row["files"] for row in OWNERSHIP.finditer(files["README.md"])}
+    assert list(rows) == ["Yours", "The template's", "Both"]
+    owners, excepted = read_row(rows["Yours"])
+    templates, _ = read_row(rows["The template's"])
+    assert rows["Both"].startswith("everything else")
     used = set()
     for file in files:
-        # Of a folder and one inside it, the latter counts.
-        pattern = max((entry for entry in rows if covers(entry, file)), key=len, default=None)
-        assert pattern, f"The table in template/README.md.jinja does not say whose {file} is."
-        used.add(pattern)
-        assert rows[pattern].startswith("Yours") == manifest.keeps(file), file
-    # The owner's folders need not be there yet.
-    unused = {pattern for pattern in rows.keys() - used if not rows[pattern].startswith("Yours")}
-    assert unused == set()
+        matching = [pattern for pattern in owners if covers(pattern, file)]
+        is_owners = bool(matching) and not any(covers(pattern, file) for pattern in excepted)
+        assert is_owners == manifest.keeps(file), file
+        if not is_owners:
+            used |= {pattern for pattern in templates if covers(pattern, file)}
+    assert used == set(templates)
+
+
+def read_row(files: str) -> tuple[list[str], list[str]]:
+    """Return the patterns of a row of the table, and those that it makes exceptions of."""
+    excepted = re.findall("except `([^`]+)`", files)
+    return [each for each in re.findall("`([^`]+)`", files) if each not in excepted], excepted
 
 
 def covers(pattern: str, file: str) -> bool:
@@ -470,7 +482,7 @@ def test_an_update_without_answers(history: History, tmp_path: Path) -> None:
 
 def test_the_message_says_what_remains(history: History, tmp_path: Path) -> None:
     """People read it after the command that they type."""
-    project = history.at(history.releases[0]).render(tmp_path / "service")
+    project = history.at(SYNTHETIC).render(tmp_path / "service")
     begin(project)
 
     finished = update_by_hand(project, f"--vcs-ref={history.target}")

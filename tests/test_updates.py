@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import copier
 import pytest
 
 from support import interpreters, personas
@@ -29,10 +30,14 @@ from support.releases import (
 from support.rendering import Template, git, texts_in
 from support.root import ROOT
 
+FIRST = (0, 8)
+"""The oldest release that can be updated."""
+
 try:
     RELEASES: dict[str, Manifest] = {
         f"v{version}": read_manifest(Template(ROOT, commit))
         for version, commit in release_commits().items()
+        if tuple(map(int, version.split("."))) >= FIRST
     }
 except RuntimeError as error:
     raise pytest.Collector.CollectError(str(error)) from None
@@ -76,9 +81,6 @@ CHOSEN = sampled({tag: product_of(each.questions.values()) for tag, each in RELE
 journeys = marked(CHOSEN)
 ENDS = {SYNTHETIC, *list(RELEASES)[:1], *list(RELEASES)[-1:]}
 OLDEST = next(iter(RELEASES), SYNTHETIC)
-
-LACKING = {("v0.1.0", ".github/workflows/ci.yml")}
-"""What a release did not have yet of the files that owners edit here."""
 
 Start = Callable[..., Project]
 Servers = Callable[[Combination], DatabaseServer]
@@ -186,7 +188,7 @@ def test_changed(
     deletes_it = example and CHOSEN.index((tag, combination)) % 2
     gone = [*PRUNED, *EXAMPLE] if deletes_it else PRUNED
     personas.prune(project.path, gone)
-    without = {path for release, path in LACKING if release == tag}
+    without = set()
     if deletes_it or not example:
         without.add("app/songs/router.py")
     written = personas.edit(project.path, without)
@@ -215,7 +217,7 @@ def test_two_years_late(tag: str, combination: Combination, history: History, st
         save(project.path)
 
     history.update(jump.path)
-    later = [release for release in history.releases if release != tag]
+    later = [release for release in RELEASES if release != tag]
     for release in [*later[:: len(later) // 2 or 1], history.target]:
         history.update(steps.path, release)
         save(steps.path)
@@ -304,6 +306,22 @@ def test_another_answer(
     for path, text in texts_in(tmp_path / "fresh").items():
         if path not in written and not manifest.keeps(path):
             assert changed[path] == text
+
+
+@pytest.mark.parametrize("again", ["update", "recopy"])
+def test_a_project_of_an_earlier_release_is_refused(
+    again: str, history: History, tmp_path: Path
+) -> None:
+    """One sentence says how to move, and nothing has changed."""
+    project = history.at("v0.7.0").render(tmp_path / "service")
+    begin(project)
+    before = read(project)
+
+    with pytest.raises(copier.errors.UserMessageError, match="render a new project, move your"):
+        getattr(history, again)(project)
+
+    assert read(project) == before
+    assert git(project, "status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize("tag", RELEASES)

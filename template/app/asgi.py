@@ -1,9 +1,9 @@
-"""What a server imports: the application with this process's settings."""
+"""ASGI entry point, configured from the environment."""
 
-from app.logs import configure_logging
+from app.core import configure_logging
 from app.main import create_app
-from app.settings import load_settings
+from app.settings import Settings
 
-settings = load_settings()
+settings = Settings.load()
 configure_logging(settings)
 app = create_app(settings)

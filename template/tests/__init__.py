@@ -1,1 +1,1 @@
-"""The tests; `uv run pytest` needs nothing set up."""
+"""Tests: `uv run pytest` needs no setup."""

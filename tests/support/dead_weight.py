@@ -19,18 +19,16 @@ from support import programs
 from support.rendering import texts_in
 
 USED_BY_LIBRARIES = (
-    *("cls", "model_config", "title"),  # pydantic
+    *("model_config", "title"),  # pydantic
     *("branch_labels", "depends_on", "down_revision"),  # Alembic
-    *("do_begin", "supports_statement_cache"),  # SQLAlchemy
     *("@*.command", "@*_validator", "@event.listens_for", "@router.*"),
 )
 """Names, and decorators of names, that no line of Python has a use for."""
 
 USED_BY_LIBRARIES_IN_TESTS = (
-    *("aclose", "middleware_stack", "openapi_schema"),  # httpx2, Starlette, FastAPI
-    *("age", "none_as_null"),  # pydantic, SQLAlchemy
-    *("added", "mode", "pytest_*", "pytestmark"),  # pytest
-    *("@app.*", "@pytest.fixture"),  # fixtures are looked at more closely
+    *("aclose", "none_as_null"),  # httpx2, SQLAlchemy
+    "pytest_*",
+    "@pytest.fixture",  # fixtures are looked at more closely
 )
 """The same for the tests, on top of those above."""
 
@@ -38,7 +36,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 READ_BY_NAME = {
     "*.md": "people",
-    "*/py.typed": "type checkers (PEP 561)",
     ".copier-answers.yml": "Copier",
     ".github/workflows/*.yml": "GitHub",
     ".gitignore": "git",
@@ -74,7 +71,7 @@ def _entry_points(project: Path) -> list[tuple[str, str]]:
 def _explained(project: Path) -> set[str]:
     """Return the names that the README explains: they are there for the project's owner."""
     readme = (project / "README.md").read_text(encoding="utf-8")
-    return set(re.findall(r"`(\w+)`", readme))
+    return set(re.findall(r"`(?:\w+\.)*(\w+)`", readme))
 
 
 # Dependencies
@@ -206,9 +203,16 @@ class Fixture:
     wants: frozenset[str]
     autouse: bool
 
+    @property
+    def is_of_plugin(self) -> bool:
+        """Whether it is in a package that the outermost conftest.py loads."""
+        return self.file.endswith("/__init__.py")
+
     def seen_from(self, file: str) -> bool:
         """Tell whether tests in a file could ask for it."""
         folder, _, name = self.file.rpartition("/")
+        if self.is_of_plugin:
+            return True
         return file.startswith(f"{folder}/") if name == "conftest.py" else file == self.file
 
 
@@ -218,7 +222,11 @@ def unused_fixtures(project: Path) -> list[str]:
     # The outermost first; what is further in takes precedence.
     fixtures = sorted(
         (fixture for file, tree in trees.items() for fixture in _fixtures(file, tree)),
-        key=lambda fixture: (fixture.file.count("/"), not fixture.file.endswith("conftest.py")),
+        key=lambda fixture: (
+            not fixture.is_of_plugin,
+            fixture.file.count("/"),
+            not fixture.file.endswith("conftest.py"),
+        ),
     )
     # As if there were a test beside the outermost conftest.py that asks for what is explained.
     wanted = {"tests/README": _explained(project)} | {
@@ -362,10 +370,10 @@ def _imports(file: str, modules: Mapping[str, str]) -> Iterator[str]:
             # What is imported from a package may be a module.
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-    if file == "app/features.py":
+    if file == "app/core/features.py":
         # Features are found by being there.
         for kind in re.findall(r'_modules\("(\w+)"\)', modules[file]):
             yield from (
                 name.removesuffix(".py").replace("/", ".")
-                for name in _matching(modules, rf"app/\w+/{kind}\.py")
+                for name in _matching(modules, rf"app/(core/)?\w+/{kind}\.py")
             )

@@ -61,10 +61,7 @@ def grow(project: Path) -> Lines:
         revision.write_text(text.replace('= "8c3d2f5b9a41"', "= None"), encoding="utf-8")
     additions = {
         "pyproject.toml": ('    "pydantic>=', '    "markupsafe>=3.0",\n'),
-        "app/settings.py": (
-            '    @field_validator("log_level"',
-            '    invoice_currency: str = "EUR"\n\n',
-        ),
+        "app/settings.py": ("", '\n    invoice_currency: str = "EUR"\n'),
         ".env.example": ("", "\n# The currency of new invoices.\n# INVOICE_CURRENCY=EUR\n"),
         "README.md": ("", "\n## Invoices\n\nSee `uv run <name> invoices --help`.\n"),
     }
@@ -82,15 +79,12 @@ def insert(file: Path, before: str, addition: str) -> None:
 
 EDITS: Mapping[str, tuple[str, str]] = {
     "app/songs/router.py": ("There is no song with this id.", "No such song."),
-    "app/engine.py": (
-        "database_pool_size: int = Field(default=15, ge=1)",
+    "app/core/settings.py": (
+        "database_pool_size: int = Field(default=10, ge=1)",
         "database_pool_size: int = Field(default=25, ge=1)",
     ),
-    "app/logs.py": ('method=scope["method"],', 'verb=scope["method"],'),
-    "app/main.py": (
-        "engine = create_engine(app.state.settings)",
-        "engine = create_engine(app.state.settings)  # the one and only",
-    ),
+    "app/core/logs.py": ('method=scope["method"],', 'verb=scope["method"],'),
+    "app/main.py": ("core.install(app, settings)", 'core.install(app, settings, prefix="/api")'),
     ".github/workflows/ci.yml": ("- run: uv run pytest", "- run: uv run pytest --maxfail=1"),
 }
 """A handler of the example, the pool's size, a log's field, and so on: what is there, and what the
@@ -116,7 +110,7 @@ def edit(project: Path, without: Iterable[str] = ()) -> Lines:
     return lines
 
 
-PRUNED = ("tests/test_logs.py", "LICENSE")
+PRUNED = ("tests/core/test_migrations.py", "LICENSE")
 EXAMPLE = ("app/songs", "tests/songs")
 
 

@@ -21,7 +21,7 @@ def folders(answers: Mapping[str, Answer]) -> list[Path]:
     return [
         folder
         for folder in sorted(PROOFS.iterdir())
-        if folder.name in {"core", values["database"], *names}
+        if folder.is_dir() and folder.name in {"core", values["database"], *names}
     ]
 
 
@@ -30,6 +30,8 @@ def drop(project: Path, answers: Mapping[str, Answer]) -> None:
     target = project / "tests" / "proofs"
     target.mkdir(parents=True)
     (target / "__init__.py").touch()
+    for file in PROOFS.glob("*.py"):
+        shutil.copy(file, target)
     for folder in folders(answers):
         shutil.copytree(folder, target / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
         (target / folder.name / "__init__.py").touch()

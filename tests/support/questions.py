@@ -96,6 +96,8 @@ def computed(
         default = question.details.get("default")
         if not question.computed:
             values[name] = answers.get(name, default)
+        elif "_copier_conf" in str(default):
+            values[name] = False  # as in an empty folder
         elif question.details.get("type") == "bool":
             values[name] = _compiled(environment, default).render(values) == "True"
     return values

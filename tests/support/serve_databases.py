@@ -14,7 +14,7 @@ from pathlib import Path
 async def main() -> None:
     """Answer until the input ends."""
     sys.path.insert(0, str(Path.cwd()))
-    module = importlib.import_module("tests.database_server")
+    module = importlib.import_module("tests.core.database_server")
     with module.database_server() as server:
         print(server.render_as_string(hide_password=False), flush=True)
         async with AsyncExitStack() as databases:

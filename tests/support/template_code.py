@@ -1,7 +1,8 @@
 """The Python code of the template, as tools can read it without rendering anything."""
 
+import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 import jinja2.sandbox
@@ -96,3 +97,29 @@ def _files(template: Path) -> list[Path]:
 
 def _lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def imports_of_app(text: str) -> set[str]:
+    """Return the modules of the service that a file imports, with the names it takes from them."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.partition(".")[0] == "app"}
+
+
+def foreign_imports_of_core(text: str) -> set[str]:
+    """Return what a file of core imports from the rest of the service."""
+    return {name for name in imports_of_app(text) if not f"{name}.".startswith("app.core.")}
+
+
+def hidden_imports_of_a_feature(text: str, feature: str, face: Collection[str]) -> set[str]:
+    """Return what a feature imports from elsewhere than itself and the face of core."""
+    public = {f"app.core.{name}" for name in face}
+    return {
+        name
+        for name in imports_of_app(text) - public
+        if not f"{name}.".startswith(f"app.{feature}.")
+    }

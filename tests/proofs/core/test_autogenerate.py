@@ -18,7 +18,7 @@ from alembic.operations.ops import (
 )
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
 
-from app.autogenerate import order_steps
+from app.core.migrations.autogenerate import order_steps
 
 
 def tables(**references: list[str]) -> list[Table]:

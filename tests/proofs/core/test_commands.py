@@ -8,26 +8,24 @@ from alembic.config import Config
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app import cli
-from app.engine import create_engine
-from app.settings import Settings
-from tests.command_line import Cli
-from tests.migrating import table_names
+from app.core import CoreSettings, cli
+from app.core.engine import create_engine
 from tests.proofs.core.test_errors import AwayError
+from tests.proofs.kit import Cli, table_names
 
 
 @pytest.fixture
-def revisions(migrations: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+def revisions(migration_config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder with the migrations that the commands use."""
-    monkeypatch.setattr(cli, "alembic_config", lambda: migrations)
-    return Path(migrations.get_main_option("script_location") or "", "versions")
+    monkeypatch.setattr(cli, "alembic_config", lambda: migration_config)
+    return Path(migration_config.get_main_option("script_location") or "", "versions")
 
 
 @pytest.fixture
-def output(migrations: Config) -> StringIO:
+def output(migration_config: Config) -> StringIO:
     """What Alembic prints."""
-    migrations.stdout = StringIO()
-    return migrations.stdout
+    migration_config.stdout = StringIO()
+    return migration_config.stdout
 
 
 async def write(run: Cli, url: URL, message: str) -> None:
@@ -83,7 +81,7 @@ async def test_a_revision_compares_the_models_unless_it_is_to_be_empty(
     run: Cli, scratch_database: URL, revisions: Path, arguments: tuple[str, ...]
 ) -> None:
     assert await run("db", "upgrade", url=scratch_database) == 0
-    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
+    engine = create_engine(CoreSettings(database_url=scratch_database))
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE forgotten (id INTEGER PRIMARY KEY)"))
     await engine.dispose()
@@ -99,7 +97,7 @@ async def test_a_check_fails_for_models_without_a_migration(
     run: Cli, scratch_database: URL
 ) -> None:
     assert await run("db", "upgrade", url=scratch_database) == 0
-    engine = create_engine(Settings(_env_file=None, database_url=scratch_database))
+    engine = create_engine(CoreSettings(database_url=scratch_database))
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE forgotten (id INTEGER PRIMARY KEY)"))
     assert "forgotten" in await table_names(engine)
@@ -131,11 +129,11 @@ async def test_without_a_command_there_is_help(
     [
         (
             OperationalError("SELECT 1", {}, AwayError("gone\nfar"), connection_invalidated=True),
-            "Error: The database cannot be reached (gone): check DATABASE_URL,",
+            "Error: The database cannot be reached (gone): check DATABASE_URL",
         ),
         (
             DBAPIError("SELECT 1", {}, Exception("no\nnever")),
-            "Error: The database refused (no): check DATABASE_URL,",
+            "Error: The database refused (no): check DATABASE_URL",
         ),
     ],
 )
@@ -161,9 +159,9 @@ def test_logs_are_configured_unless_only_help_is_wanted(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], configured: int
 ) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(cli, "load_settings", lambda: "the settings")
+    monkeypatch.setattr(CoreSettings, "load", lambda: "the settings")
     monkeypatch.setattr(cli, "configure_logging", calls.append)
-    monkeypatch.setattr("app.cli.command.current", lambda *_, **__: None)
+    monkeypatch.setattr("app.core.cli.command.current", lambda *_, **__: None)
     monkeypatch.setattr("sys.argv", ["service", "db", *arguments])
 
     with pytest.raises(SystemExit):

@@ -12,10 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from structlog.testing import capture_logs
 
-from app import errors
-from app.main import create_app
-from app.settings import Settings
-from tests.running import running
+from app.core import CoreSettings, errors
+from tests.proofs.kit import create_app, running
 
 STATEMENT = "SELECT secret"
 
@@ -42,8 +40,8 @@ ERRORS: dict[str, Exception] = {
 }
 
 
-@pytest.fixture(scope="module")
-def app(settings: Settings) -> FastAPI:
+@pytest.fixture
+def app(settings: CoreSettings) -> FastAPI:
     app = create_app(settings)
 
     @app.get("/raise/{name}")

@@ -1,19 +1,22 @@
 """How long a request body can be."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from app.limits import BodyLimitMiddleware
-from app.main import create_app
-from app.settings import Settings
-from tests.running import running
+import tests.core
+from app.core import CoreSettings
+from app.core.limits import BodyLimitMiddleware
+from tests.proofs.kit import create_app, running
 
 
 @pytest.mark.parametrize(("length", "status"), [(0, 200), (9, 200), (10, 200), (11, 413)])
-async def test_the_limit_is_the_longest_body(settings: Settings, length: int, status: int) -> None:
+async def test_the_limit_is_the_longest_body(
+    settings: CoreSettings, length: int, status: int
+) -> None:
     app = create_app(settings.model_copy(update={"max_body_size": 10}))
 
     @app.post("/length")
@@ -61,3 +64,22 @@ async def test_other_than_http_has_no_limit() -> None:
     await BodyLimitMiddleware(app, 10)(scope, receive, send)
 
     assert seen == [scope, receive, send]
+
+
+async def test_a_test_that_waits_for_ever_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait() -> None:
+        await asyncio.sleep(10)
+        raise AssertionError
+
+    monkeypatch.setattr(tests.core, "LIMIT", 0.01)
+    with pytest.raises(pytest.fail.Exception, match=r"^The test took longer than 0\.01 seconds\.$"):
+        await tests.core._limited(wait)()
+
+
+async def test_a_timeout_of_a_test_is_its_own() -> None:
+    async def wait() -> None:
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(10)
+
+    with pytest.raises(TimeoutError):
+        await tests.core._limited(wait)()

@@ -14,15 +14,14 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from structlog.testing import capture_logs
 
-from app.logs import REQUEST_ID_HEADER, RequestLogMiddleware
-from app.main import create_app
-from app.settings import Settings
-from tests import test_logs
-from tests.running import running
-from tests.test_logs import logging_configured
+from app.core import CoreSettings
+from app.core.logs import REQUEST_ID_HEADER, RequestLogMiddleware
+from tests.proofs import logs as proof_logs
+from tests.proofs.kit import create_app, running
+from tests.proofs.logs import logging_configured
 
 
-def test_a_line_has_time_level_and_name(settings: Settings) -> None:
+def test_a_line_has_time_level_and_name(settings: CoreSettings) -> None:
     with logging_configured(settings) as stdout:
         structlog.get_logger().info("ours")
         logging.getLogger("library").info("theirs")
@@ -34,7 +33,7 @@ def test_a_line_has_time_level_and_name(settings: Settings) -> None:
     assert theirs["logger"] == "library"
 
 
-def test_what_is_bound_to_the_context_is_in_every_line(settings: Settings) -> None:
+def test_what_is_bound_to_the_context_is_in_every_line(settings: CoreSettings) -> None:
     with (
         logging_configured(settings) as stdout,
         structlog.contextvars.bound_contextvars(request_id="abc"),
@@ -48,7 +47,7 @@ def test_what_is_bound_to_the_context_is_in_every_line(settings: Settings) -> No
 
 @pytest.mark.parametrize(("level", "written"), [("WARNING", 0), ("INFO", 2)])
 def test_the_level_holds_for_the_service_and_for_libraries(
-    settings: Settings, level: str, written: int
+    settings: CoreSettings, level: str, written: int
 ) -> None:
     with logging_configured(settings.model_copy(update={"log_level": level})) as stdout:
         structlog.get_logger().info("ours")
@@ -65,7 +64,7 @@ def test_the_level_holds_for_the_service_and_for_libraries(
     ],
 )
 def test_only_people_at_a_terminal_get_lines_unless_told_otherwise(
-    settings: Settings,
+    settings: CoreSettings,
     monkeypatch: pytest.MonkeyPatch,
     log_format: str,
     terminal: bool,
@@ -75,7 +74,7 @@ def test_only_people_at_a_terminal_get_lines_unless_told_otherwise(
         def isatty(self) -> bool:
             return terminal
 
-    monkeypatch.setattr(test_logs, "StringIO", Output)
+    monkeypatch.setattr(proof_logs, "StringIO", Output)
     with logging_configured(settings.model_copy(update={"log_format": log_format})) as stdout:
         structlog.get_logger().info("hello")
 
@@ -83,7 +82,7 @@ def test_only_people_at_a_terminal_get_lines_unless_told_otherwise(
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_no_traceback_shows_local_variables(settings: Settings, log_format: str) -> None:
+def test_no_traceback_shows_local_variables(settings: CoreSettings, log_format: str) -> None:
     with logging_configured(settings.model_copy(update={"log_format": log_format})) as stdout:
         password = "hunter2"  # noqa: S105
         try:
@@ -96,7 +95,7 @@ def test_no_traceback_shows_local_variables(settings: Settings, log_format: str)
     assert "hunter2'" not in stdout.getvalue()
 
 
-def test_the_servers_own_handlers_are_removed(settings: Settings) -> None:
+def test_the_servers_own_handlers_are_removed(settings: CoreSettings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     with logging_configured(settings):
@@ -106,7 +105,7 @@ def test_the_servers_own_handlers_are_removed(settings: Settings) -> None:
         assert logging.getLogger("uvicorn.error").propagate
 
 
-async def test_a_request_that_fails_is_logged_with_status_500(settings: Settings) -> None:
+async def test_a_request_that_fails_is_logged_with_status_500(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     @app.get("/bug")
@@ -125,7 +124,7 @@ async def test_what_a_request_takes_is_logged_in_milliseconds(
     app: FastAPI, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter([1.0, 3.5012345])
-    monkeypatch.setattr("app.logs.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr("app.core.logs.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     with capture_logs() as logs:
         await client.get("/health/live")
 
@@ -167,10 +166,10 @@ async def test_other_than_http_passes_unchanged() -> None:
     assert logs == []
 
 
-@pytest.mark.usefixtures("own_database")
+@pytest.mark.usefixtures("database_url")
 def test_a_server_configures_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    configured: list[Settings] = []
-    monkeypatch.setattr("app.logs.configure_logging", configured.append)
+    configured: list[CoreSettings] = []
+    monkeypatch.setattr("app.core.configure_logging", configured.append)
     monkeypatch.delitem(sys.modules, "app.asgi", raising=False)
 
     module = importlib.import_module("app.asgi")

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import URL
 
-from app.engine import DRIVER
-from app.settings import Settings, load_settings
+from app.core import CoreSettings
+from app.core.dialect import DRIVER
 
 LOCATION = f"{DRIVER}://user@localhost/name" if "sqlite" not in DRIVER else f"{DRIVER}:///a.db"
 
@@ -21,12 +21,12 @@ def url(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.usefixtures("url")
 def test_the_defaults() -> None:
-    settings = load_settings()
+    settings = CoreSettings.load()
 
     assert settings.log_level == "INFO"
     assert settings.log_format == "auto"
     assert settings.max_body_size == 1024 * 1024
-    assert settings.database_pool_size == 15
+    assert settings.database_pool_size == 10
     assert settings.database_pool_timeout == 5
 
 
@@ -47,7 +47,7 @@ def test_a_value_out_of_range_is_refused(
     monkeypatch.setenv(name, value)
 
     with pytest.raises(SystemExit, match=f"^{name} is wrong"):
-        load_settings()
+        CoreSettings.load()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_each_value_in_range_is_accepted(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    assert str(getattr(load_settings(), name.lower())).lower() == value.lower()
+    assert str(getattr(CoreSettings.load(), name.lower())).lower() == value.lower()
 
 
 @pytest.mark.usefixtures("url")
@@ -75,7 +75,7 @@ def test_each_wrong_variable_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("MAX_BODY_SIZE", "many")
 
     with pytest.raises(SystemExit) as end:
-        load_settings()
+        CoreSettings.load()
 
     lines = str(end.value).splitlines()
     assert [line.split(" is wrong: ")[0] for line in lines] == ["LOG_LEVEL", "MAX_BODY_SIZE"]
@@ -85,19 +85,19 @@ def test_each_wrong_variable_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_empty_variable_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_BODY_SIZE", "")
 
-    assert load_settings().max_body_size == 1024 * 1024
+    assert CoreSettings.load().max_body_size == 1024 * 1024
 
 
 @pytest.mark.usefixtures("url")
 def test_a_file_is_read_and_what_it_has_for_others_is_ignored(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MAX_BODY_SIZE=7\nSOMEONE_ELSES=1\n")
 
-    assert load_settings().max_body_size == 7
+    assert CoreSettings.load().max_body_size == 7
 
 
 @pytest.mark.usefixtures("no_settings")
 def test_a_url_can_be_made_already(server: URL) -> None:
-    assert Settings.model_validate({"database_url": server}).database_url == server
+    assert CoreSettings.model_validate({"database_url": server}).database_url == server
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_url_can_be_made_already(server: URL) -> None:
 @pytest.mark.usefixtures("no_settings")
 def test_a_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        Settings.model_validate({"database_url": url})
+        CoreSettings.model_validate({"database_url": url})
 
     (problem,) = refused.value.errors()
     assert problem["loc"] == ("database_url",)

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 import typer
+from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy import URL, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.settings import Settings
 from app.songs import bulk, commands
 from app.songs.bulk import SongImportError, import_songs
 from app.songs.models import Song
-from tests.command_line import Cli
+from tests.proofs.kit import Cli
 from tests.songs.factories import store_song, store_songs
 
 SONG = {"title": "Hung Up", "artist": "Madonna", "released_on": None}
@@ -158,8 +158,8 @@ async def test_a_filter_by_date_includes_its_beginning_alone(
     assert [song["released_on"] for song in page["items"]] == ["2020-01-02"]
 
 
-async def test_the_routes_are_documented_as_one_group(client: AsyncClient) -> None:
-    paths = (await client.get("/openapi.json")).json()["paths"]
+async def test_the_routes_are_documented_as_one_group(app: FastAPI) -> None:
+    paths = app.openapi()["paths"]
 
     songs = [
         operation
@@ -172,9 +172,9 @@ async def test_the_routes_are_documented_as_one_group(client: AsyncClient) -> No
 
 
 async def test_answers_have_the_documented_members(
-    client: AsyncClient, session: AsyncSession
+    app: FastAPI, client: AsyncClient, session: AsyncSession
 ) -> None:
-    schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+    schemas = app.openapi()["components"]["schemas"]
     song = await store_song(session)
 
     assert schemas["SongRead"]["properties"].keys() == (
@@ -259,7 +259,6 @@ async def test_text_that_is_not_utf_8_is_located(session: AsyncSession) -> None:
 @pytest.mark.committed
 async def test_an_import_says_how_many_and_shows_its_progress(
     run: Cli,
-    settings: Settings,
     session: AsyncSession,
     tmp_path: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -278,7 +277,7 @@ async def test_an_import_says_how_many_and_shows_its_progress(
 
     monkeypatch.setattr("app.songs.commands.typer.progressbar", progressbar)
 
-    outcome = await run("songs", "import", str(tmp_path / "songs.csv"), url=settings.database_url)
+    outcome = await run("songs", "import", str(tmp_path / "songs.csv"))
 
     assert outcome == 0
     assert "Imported 2 songs." in capsys.readouterr().out
@@ -287,7 +286,7 @@ async def test_an_import_says_how_many_and_shows_its_progress(
 
 
 async def test_lines_may_end_in_any_way_and_cells_have_several(
-    run: Cli, settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    run: Cli, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
 
@@ -298,24 +297,24 @@ async def test_lines_may_end_in_any_way_and_cells_have_several(
     monkeypatch.setattr(commands, "_import", take)
     (tmp_path / "songs.csv").write_bytes(b'\xef\xbb\xbftitle,artist\r\n"A\r\nB",C\r\n')
 
-    assert await run("songs", "import", str(tmp_path / "songs.csv"), url=settings.database_url) == 0
+    assert await run("songs", "import", str(tmp_path / "songs.csv")) == 0
 
     assert seen == ["title,artist\r\n", '"A\r\n', 'B",C\r\n']
 
 
 async def test_a_file_that_may_not_be_read_is_refused(
-    run: Cli, settings: Settings, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    run: Cli, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "songs.csv").touch()
     monkeypatch.setattr("os.access", lambda *_, **__: False)
 
-    outcome = await run("songs", "import", str(tmp_path / "songs.csv"), url=settings.database_url)
+    outcome = await run("songs", "import", str(tmp_path / "songs.csv"))
 
     assert outcome == 2
 
 
-async def test_a_folder_is_no_file(run: Cli, settings: Settings, tmp_path: Any) -> None:
-    assert await run("songs", "import", str(tmp_path), url=settings.database_url) == 2
+async def test_a_folder_is_no_file(run: Cli, tmp_path: Any) -> None:
+    assert await run("songs", "import", str(tmp_path)) == 2
 
 
 async def test_songs_need_a_subcommand(

@@ -3,15 +3,15 @@
 import pytest
 from pydantic import ValidationError
 
-from app.engine import DRIVER
-from app.settings import Settings
+from app.core import CoreSettings
+from app.core.dialect import DRIVER
 
 
 @pytest.mark.parametrize("port", [1, 3306, 5432, 65535])
 def test_each_port_is_accepted(port: int) -> None:
     url = f"{DRIVER}://localhost:{port}/name"
 
-    assert Settings.model_validate({"database_url": url}).database_url.port == port
+    assert CoreSettings.model_validate({"database_url": url}).database_url.port == port
 
 
 @pytest.mark.parametrize("port", [0, 65536])
@@ -19,4 +19,4 @@ def test_a_port_that_does_not_exist_is_refused(port: int) -> None:
     url = f"{DRIVER}://localhost:{port}/name"
 
     with pytest.raises(ValidationError, match="its port must be between 1 and 65535"):
-        Settings.model_validate({"database_url": url})
+        CoreSettings.model_validate({"database_url": url})

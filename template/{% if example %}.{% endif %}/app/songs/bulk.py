@@ -1,4 +1,4 @@
-"""Loading many songs at once, from a CSV file."""
+"""Importing songs from CSV files."""
 
 import csv
 from collections import Counter
@@ -18,22 +18,22 @@ BATCH_SIZE = 1000
 """Rows in memory at a time."""
 
 Row = tuple[int, dict[str, Any]]
-"""The number of a row's last line in the file, and its values."""
+"""The number of a row's last line in the file, and the row's values."""
 
 
 class SongImportError(ValueError):
-    """The file cannot be imported; the message is a sentence that says where and why."""
+    """The file is invalid; the message says where and why."""
 
 
 async def import_songs(session: AsyncSession, lines: Iterable[str]) -> int:
-    """Add the songs of a CSV file to a session's transaction, and count them.
+    """Add the songs of a CSV file, and return how many there are.
 
     Args:
-        session: what the songs are added to; the caller commits, or rolls back if this raises.
-        lines: the file's lines, of which the first names the columns.
+        session: the session to add them to; the caller commits, or rolls back if this raises.
+        lines: the lines of the file; the first names the columns.
 
     Raises:
-        SongImportError: a line is not valid, or its song is there already.
+        SongImportError: a line is invalid, or its song already exists.
     """
     rows = _read(lines)
     count = 0
@@ -70,7 +70,7 @@ def _read(lines: Iterable[str]) -> Iterator[Row]:
                 names = ", ".join(name or "one without a name" for name in sorted(columns))
                 raise SongImportError(f"Line 1: {fault} columns: {names}.")
         for cells in reader:
-            # An empty cell is a value that was left out.
+            # An empty cell means no value.
             values = {name: cell for name, cell in cells.items() if cell}
             yield reader.line_num, SongCreate.model_validate(values).model_dump()
     except ValidationError as error:

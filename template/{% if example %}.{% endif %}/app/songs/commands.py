@@ -1,4 +1,4 @@
-"""The commands of the feature: `uv run <name> songs --help`."""
+"""Commands: `uv run <slug> songs --help`."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.database import create_session_factory
-from app.engine import create_engine
-from app.settings import load_settings
+from app.core import CoreSettings, open_database
 from app.songs.bulk import SongImportError, import_songs
 
 commands = typer.Typer(no_args_is_help=True, help="Manage the catalogue of songs.")
@@ -17,21 +15,21 @@ commands = typer.Typer(no_args_is_help=True, help="Manage the catalogue of songs
 
 @commands.callback()
 def songs() -> None:
-    """Keep `import` a subcommand, though it is the only one so far."""
+    """Keep `import` a subcommand, although it is the only one."""
 
 
 @commands.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
 ) -> None:
-    """Import songs from a CSV file: all of them, or none if any is wrong.
+    """Import all songs of a CSV file, or none if any of them is invalid.
 
-    The file is in UTF-8. Its first line names the columns: title, artist and,
-    if wanted, released_on (YYYY-MM-DD).
+    The file is UTF-8. Its first line names the columns: title, artist and,
+    optionally, released_on (YYYY-MM-DD).
     """
     try:
         with (
-            # Spreadsheets begin a file with a byte order mark, which utf-8-sig leaves out.
+            # Spreadsheets write a byte order mark, which utf-8-sig skips.
             file.open(encoding="utf-8-sig", newline="") as lines,
             typer.progressbar(length=file.stat().st_size, label="Importing") as bar,
         ):
@@ -44,12 +42,11 @@ def import_file(
 
 
 async def _import(lines: Iterable[str]) -> int:
-    engine = create_engine(load_settings())
-    try:
-        async with create_session_factory(engine).begin() as session:
-            return await import_songs(session, lines)
-    finally:
-        await engine.dispose()
+    async with (
+        open_database(CoreSettings.load()) as session_factory,
+        session_factory.begin() as session,
+    ):
+        return await import_songs(session, lines)
 
 
 def _counted(lines: Iterable[str], count: Callable[[int], None]) -> Iterator[str]:

@@ -1,15 +1,15 @@
-"""The tables of the feature."""
+"""Tables."""
 
 from datetime import date
 
 from sqlalchemy import String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base
+from app.core import Base
 
 
 class Song(Base):
-    """A song as it was released by one artist."""
+    """A song by one artist."""
 
     __tablename__ = "songs"
     __table_args__ = (UniqueConstraint("artist", "title"),)

@@ -1,11 +1,11 @@
-"""The routes of the feature."""
+"""Routes."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.database import SessionDep
+from app.core import ReadSessionDep, SessionDep
 from app.songs import service
 from app.songs.models import Song
 from app.songs.schemas import MAX_ID, SongCreate, SongPage, SongQuery, SongRead, SongUpdate
@@ -17,22 +17,22 @@ SongId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 @router.post("", status_code=201, response_model=SongRead)
 async def create_song(data: SongCreate, session: SessionDep) -> Song:
-    """Store a song."""
+    """Add a song."""
     return await service.create_song(session, data)
 
 
 @router.get("", response_model=SongPage)
 async def list_songs(
-    query: Annotated[SongQuery, Query()], session: SessionDep
+    query: Annotated[SongQuery, Query()], session: ReadSessionDep
 ) -> dict[str, object]:
-    """List songs page by page, filtered and ordered."""
+    """List songs, filtered, ordered and in pages."""
     songs, total = await service.list_songs(session, query)
     return {"items": songs, "total": total, "limit": query.limit, "offset": query.offset}
 
 
 @router.get("/{song_id}", response_model=SongRead)
-async def read_song(song_id: SongId, session: SessionDep) -> Song:
-    """Show a song."""
+async def read_song(song_id: SongId, session: ReadSessionDep) -> Song:
+    """Return a song."""
     return await _find_song(session, song_id)
 
 
@@ -46,7 +46,7 @@ async def update_song(song_id: SongId, data: SongUpdate, session: SessionDep) ->
 
 @router.delete("/{song_id}", status_code=204)
 async def delete_song(song_id: SongId, session: SessionDep) -> None:
-    """Remove a song."""
+    """Delete a song."""
     await session.delete(await _find_song(session, song_id))
 
 

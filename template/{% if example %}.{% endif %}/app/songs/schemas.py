@@ -1,4 +1,4 @@
-"""What clients send and receive."""
+"""Request and response bodies."""
 
 from datetime import date
 from typing import Annotated, Literal, Self
@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_ID = 2**31 - 1
-"""The largest value of the primary key's column."""
+"""The largest value of an INTEGER column."""
 
 Text = Annotated[
     str,
-    # No database stores the character NUL in text.
+    # Not every database stores NUL in text.
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$"),
 ]
 
@@ -22,7 +22,7 @@ Pattern = Annotated[
 
 
 class SongCreate(BaseModel):
-    """A song to be stored."""
+    """A song to add."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,7 +32,7 @@ class SongCreate(BaseModel):
 
 
 class SongUpdate(BaseModel):
-    """The fields of a song to be changed; the others stay as they are."""
+    """The fields of a song to change."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,7 +41,7 @@ class SongUpdate(BaseModel):
     released_on: date | None = None
 
     @model_validator(mode="after")
-    def _keep_what_is_required(self) -> Self:
+    def _keep_required_fields(self) -> Self:
         for field in ("title", "artist"):
             if field in self.model_fields_set and getattr(self, field) is None:
                 raise ValueError(f"{field} cannot be removed")
@@ -49,7 +49,7 @@ class SongUpdate(BaseModel):
 
 
 class SongRead(BaseModel):
-    """A stored song."""
+    """A song in a response."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -60,19 +60,19 @@ class SongRead(BaseModel):
 
 
 class SongPage(BaseModel):
-    """Some of the songs that a query found."""
+    """A page of songs."""
 
     items: list[SongRead]
-    total: int = Field(description="How many songs there are on all pages.")
+    total: int = Field(description="The number of songs on all pages.")
     limit: int
     offset: int
 
 
 class SongQuery(BaseModel):
-    """Which songs to list, in which order.
+    """Filters, order and page of a list of songs.
 
-    `ilike` ignores the case of the letters that the database knows; in its pattern
-    `%` stands for any text and `_` for any character.
+    `ilike` ignores case as far as the database does; in its patterns, `%` matches
+    any text and `_` any character.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -81,7 +81,7 @@ class SongQuery(BaseModel):
     offset: int = Field(default=0, ge=0, le=MAX_ID)
     order_by: Literal[
         "id", "-id", "title", "-title", "artist", "-artist", "released_on", "-released_on"
-    ] = Field(default="id", description="A minus sign turns the order round.")
+    ] = Field(default="id", description="A minus sign reverses the order.")
     title: Text | None = None
     title__ilike: Pattern | None = None
     artist: Text | None = None

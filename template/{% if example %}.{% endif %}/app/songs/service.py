@@ -1,4 +1,4 @@
-"""What can be done with songs, whoever asks for it."""
+"""Operations on songs, independent of HTTP."""
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,10 +8,10 @@ from app.songs.schemas import SongCreate, SongQuery, SongUpdate
 
 
 async def create_song(session: AsyncSession, data: SongCreate) -> Song:
-    """Store a song.
+    """Add a song.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: the artist already has a song of this title.
+        sqlalchemy.exc.IntegrityError: the artist already has a song with this title.
     """
     song = Song(**data.model_dump())
     session.add(song)
@@ -20,14 +20,14 @@ async def create_song(session: AsyncSession, data: SongCreate) -> Song:
 
 
 async def list_songs(session: AsyncSession, query: SongQuery) -> tuple[list[Song], int]:
-    """Find a page of songs, and how many there are on all pages."""
+    """Return a page of songs, and the number of songs on all pages."""
     conditions = _conditions(query)
     column = getattr(Song, query.order_by.removeprefix("-"))
     order = column.desc() if query.order_by.startswith("-") else column.asc()
     page = (
         select(Song)
         .where(*conditions)
-        .order_by(order, Song.id)  # the id makes the order, and with it the pages, definite
+        .order_by(order, Song.id)  # the id makes the order of equal songs definite
         .limit(query.limit)
         .offset(query.offset)
     )
@@ -39,7 +39,7 @@ async def update_song(session: AsyncSession, song: Song, data: SongUpdate) -> No
     """Change the fields of a song that are set in `data`.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: the artist already has a song of this title.
+        sqlalchemy.exc.IntegrityError: the artist already has a song with this title.
     """
     for field, value in data.model_dump(exclude_unset=True).items():
         setattr(song, field, value)

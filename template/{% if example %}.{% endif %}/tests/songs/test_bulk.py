@@ -6,11 +6,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.settings import Settings
 from app.songs import bulk
 from app.songs.bulk import SongImportError, import_songs
 from app.songs.models import Song
-from tests.command_line import Cli
+from tests.core import Cli
 from tests.songs.factories import store_song
 
 HEADER = "title,artist,released_on\n"
@@ -76,7 +75,6 @@ async def test_a_song_that_is_there_already_is_named(session: AsyncSession) -> N
 )
 async def test_the_command_imports_all_or_nothing(
     run: Cli,
-    settings: Settings,
     session: AsyncSession,
     tmp_path: Path,
     last_line: bytes,
@@ -85,7 +83,7 @@ async def test_the_command_imports_all_or_nothing(
     file = tmp_path / "songs.csv"
     file.write_bytes(HEADER.encode("utf-8-sig") + b"Levitating,Dua Lipa,\n" + last_line)
 
-    outcome = await run("songs", "import", str(file), url=settings.database_url)
+    outcome = await run("songs", "import", str(file))
 
     if stored:
         assert outcome == 0
@@ -96,19 +94,19 @@ async def test_the_command_imports_all_or_nothing(
 
 
 async def test_a_file_that_cannot_be_read(
-    run: Cli, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "songs.csv"
     file.touch()
     failing = Mock(side_effect=OSError(errno.EIO, "Input/output error"))
     monkeypatch.setattr(Path, "open", failing)
 
-    outcome = await run("songs", "import", str(file), url=settings.database_url)
+    outcome = await run("songs", "import", str(file))
 
     assert outcome == f"Error: {file}: Input/output error. Nothing was imported."
 
 
-async def test_a_file_that_is_not_there(run: Cli, settings: Settings, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there(run: Cli, tmp_path: Path) -> None:
     file = tmp_path / "nothing.csv"
 
-    assert await run("songs", "import", str(file), url=settings.database_url) == 2
+    assert await run("songs", "import", str(file)) == 2

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.settings import load_settings
+from app.settings import Settings
 
 commands = typer.Typer(no_args_is_help=True, help="Manage invoices.")
 
@@ -15,4 +15,4 @@ def invoices() -> None:
 @commands.command()
 def currency() -> None:
     """Show the currency of new invoices."""
-    typer.echo(load_settings().invoice_currency)
+    typer.echo(Settings.load().invoice_currency)

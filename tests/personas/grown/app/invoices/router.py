@@ -1,11 +1,14 @@
 """The routes of the feature."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
 from markupsafe import escape
 from pydantic import BaseModel
 
-from app.database import SessionDep
+from app.core import SessionDep
 from app.invoices.models import Invoice
+from app.settings import Settings
 
 router = APIRouter(prefix="/invoices", tags=["invoices"])
 
@@ -18,9 +21,10 @@ class InvoiceData(BaseModel):
 
 
 @router.post("", status_code=201)
-async def create_invoice(data: InvoiceData, session: SessionDep, request: Request) -> str:
+async def create_invoice(
+    data: InvoiceData, session: SessionDep, settings: Annotated[Settings, Depends(Settings.of)]
+) -> str:
     """Store an invoice."""
     session.add(Invoice(**data.model_dump()))
     await session.flush()
-    currency = request.app.state.settings.invoice_currency
-    return f"{escape(data.customer)} owes {data.cents / 100:.2f} {currency}."
+    return f"{escape(data.customer)} owes {data.cents / 100:.2f} {settings.invoice_currency}."

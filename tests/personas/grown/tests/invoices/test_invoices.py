@@ -4,8 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.invoices.models import Invoice
-from app.settings import Settings
-from tests.command_line import Cli
+from tests.core import Cli
 
 
 async def test_create(client: AsyncClient, session: AsyncSession) -> None:
@@ -23,8 +22,6 @@ async def test_two_for_one_customer(client: AsyncClient) -> None:
     assert response.status_code == 409
 
 
-async def test_the_command(
-    run: Cli, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert await run("invoices", "currency", url=settings.database_url) == 0
+async def test_the_command(run: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run("invoices", "currency") == 0
     assert capsys.readouterr().out == "EUR\n"

@@ -1,0 +1,1 @@
+"""The service: each folder is a feature, except `core`."""

@@ -1,0 +1,30 @@
+"""What every service needs: the names that a service and its features import."""
+
+from app.core.database import (
+    Base,
+    ReadSessionDep,
+    SessionDep,
+    SessionFactory,
+    SessionFactoryDep,
+    get_session,
+)
+from app.core.distribution import version
+from app.core.engine import open_database
+from app.core.install import install
+from app.core.logs import configure_logging
+from app.core.settings import CoreSettings, EnvironmentSettings
+
+__all__ = [
+    "Base",
+    "CoreSettings",
+    "EnvironmentSettings",
+    "ReadSessionDep",
+    "SessionDep",
+    "SessionFactory",
+    "SessionFactoryDep",
+    "configure_logging",
+    "get_session",
+    "install",
+    "open_database",
+    "version",
+]

@@ -1,0 +1,16 @@
+"""The installed distribution of the service."""
+
+from importlib.metadata import entry_points
+
+
+def distribution() -> tuple[str, str]:
+    """Return the name of the service's command, which is also its distribution's, and the version."""
+    for command in entry_points(group="console_scripts", value="app.core.cli:main"):
+        if command.dist:
+            return command.name, command.dist.version
+    return "<slug>", "0"
+
+
+def version() -> str:
+    """Return the service's version, from pyproject.toml."""
+    return distribution()[1]

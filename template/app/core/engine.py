@@ -1,0 +1,49 @@
+"""Opening the database. `dialect.py` has what depends on which database it is."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.core import dialect
+from app.core.database import SessionFactory, create_session_factory
+from app.core.settings import DatabaseSettings
+
+
+def create_engine(settings: DatabaseSettings, *, read_only: bool = False) -> AsyncEngine:
+    """Create an engine, which connects when it is first used.
+
+    Args:
+        settings: the database, and the size of the pool.
+        read_only: whether the database refuses writes on the engine's connections;
+            each transaction then sees one snapshot.
+    """
+    pool = {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": 0,  # under load, it would open and close connections all the time
+        "pool_timeout": settings.database_pool_timeout,
+    }
+    return dialect.create_engine(settings, pool, read_only=read_only)
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: DatabaseSettings, *, read_only: bool = False
+) -> AsyncIterator[AsyncEngine]:
+    """Create an engine, and close its connections at the end."""
+    engine = create_engine(settings, read_only=read_only)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def open_database(settings: DatabaseSettings) -> AsyncIterator[SessionFactory]:
+    """Open the database outside of an application, for example in a command.
+
+    Yields:
+        The factory of sessions: `async with session_factory.begin() as session`.
+    """
+    async with open_engine(settings) as engine:
+        yield create_session_factory(engine)

@@ -1,0 +1,151 @@
+"""Error responses: problem details (RFC 9457)."""
+
+from http.client import responses
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.exception_handlers import (
+    http_exception_handler,
+    request_validation_exception_handler,
+)
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.utils import is_body_allowed_for_status_code
+from pydantic import BaseModel, Field
+from sqlalchemy import exc
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.exceptions import HTTPException
+
+from app.core.dialect import error_code, is_unavailable
+from app.core.logs import REQUEST_ID_HEADER
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "5"}
+DATABASE_UNAVAILABLE = "The database is not available."
+
+logger = structlog.get_logger(__name__)
+
+
+class Problem(BaseModel):
+    """The body of an error response (RFC 9457)."""
+
+    type: str = Field(default="about:blank", description="The kind of problem, as a URI.")
+    title: str = Field(description="The HTTP status in words.")
+    status: int = Field(description="The HTTP status code.")
+    detail: str = Field(description="What went wrong with this request.")
+    request_id: str | None = Field(
+        default=None, description="Identifies the request in the service's logs."
+    )
+    errors: list[dict[str, Any]] | None = Field(
+        default=None, description="The invalid parts of the request."
+    )
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Something went wrong.",
+        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+    }
+}
+"""For OpenAPI: any operation can answer with a problem."""
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with a problem, unless the service has its own handler for it."""
+    app.router.responses = RESPONSES | app.router.responses
+    for error, handler in HANDLERS.items():
+        if app.exception_handlers.get(error) in FASTAPI_HANDLERS:
+            app.add_exception_handler(error, handler)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    if not is_body_allowed_for_status_code(error.status_code):
+        return Response(status_code=error.status_code, headers=error.headers)
+    return _problem(request, error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    # Without `input` and `ctx`: the input can be secret, and need not be JSON.
+    errors = [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()]
+    status = 400 if any(item["type"] == "json_invalid" for item in errors) else 422
+    return _problem(request, status, "The request is not valid.", errors=errors)
+
+
+async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
+    if is_unavailable(error):
+        logger.warning(
+            "database unavailable",
+            error=type(error.orig).__name__,
+            code=error_code(error),
+            statement=error.statement,
+        )
+        return _unavailable(request)
+    conflict = isinstance(error, IntegrityError)
+    log = logger.info if conflict else logger.error
+    log(
+        "database error",
+        error=type(error).__name__,
+        code=error_code(error),
+        statement=error.statement,
+    )
+    # The driver's message can quote values of the request.
+    logger.debug("database error in full", exc_info=error)
+    if conflict:
+        return _problem(request, 409, "The request conflicts with existing data.")
+    return _problem(request, 500, "The request could not be processed.")
+
+
+async def _overtaken(request: Request, error: StaleDataError) -> JSONResponse:
+    return _problem(request, 409, "Another request changed or deleted the data.")
+
+
+async def _pool_exhausted(request: Request, error: exc.TimeoutError) -> JSONResponse:
+    logger.warning("database connection pool exhausted")
+    return _unavailable(request)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    # Not logged here, because the server logs it.
+    response = _problem(request, 500, "The request could not be processed.")
+    if request_id := getattr(request.state, "request_id", None):
+        response.headers[REQUEST_ID_HEADER] = request_id
+    return response
+
+
+def _unavailable(request: Request) -> JSONResponse:
+    return _problem(request, 503, DATABASE_UNAVAILABLE, headers=RETRY_AFTER)
+
+
+def _problem(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    headers: Any = None,
+    errors: list[dict[str, Any]] | None = None,
+) -> JSONResponse:
+    problem = Problem(
+        title=responses.get(status, "Error"),
+        status=status,
+        detail=detail,
+        request_id=getattr(request.state, "request_id", None),
+        errors=errors,
+    )
+    return JSONResponse(
+        jsonable_encoder(problem, exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+HANDLERS: dict[type[Exception], Any] = {
+    HTTPException: _http_error,
+    RequestValidationError: _invalid_request,
+    DBAPIError: _database_error,
+    StaleDataError: _overtaken,
+    exc.TimeoutError: _pool_exhausted,
+    Exception: _unexpected_error,
+}
+FASTAPI_HANDLERS = (None, http_exception_handler, request_validation_exception_handler)
+"""No handler, or FastAPI's own."""

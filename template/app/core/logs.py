@@ -1,0 +1,108 @@
+"""Structured logs: JSON, or readable lines in a terminal."""
+
+import logging
+import re
+import sys
+import time
+from urllib.parse import quote
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import Processor
+
+from app.core.settings import CoreSettings
+
+REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+"""Ids accepted from a client; anything else could forge log lines."""
+
+TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+def configure_logging(settings: CoreSettings) -> None:
+    """Write all logs, including the server's and the libraries', to standard output."""
+    as_json = settings.log_format == "json" or (
+        settings.log_format == "auto" and not sys.stdout.isatty()
+    )
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    # Without local variables, which can hold secrets of a request.
+    render: list[Processor] = (
+        [TRACEBACKS, structlog.processors.JSONRenderer()]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    )
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        # RequestLogMiddleware logs requests, with their ids.
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+
+
+class RequestLogMiddleware:
+    """Gives every request an id and logs it when it is done.
+
+    The id is the client's `X-Request-ID` or a new one. It is in the response's
+    headers, in every line that the request logs, and in `request.state.request_id`.
+
+    Plain ASGI, because `BaseHTTPMiddleware` breaks context variables:
+    https://starlette.dev/middleware/#limitations
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.header = REQUEST_ID_HEADER.lower().encode()  # as ASGI spells it
+        self.logger = structlog.get_logger(__name__)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        request_id = dict(scope["headers"]).get(self.header, b"").decode("latin-1")
+        if not REQUEST_ID.fullmatch(request_id):
+            request_id = uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        # Not unbound at the end, because the server logs unexpected errors after that.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 500
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            self.logger.info(
+                "request",
+                method=scope["method"],
+                path=quote(scope["path"]),  # it could hold control characters for a terminal
+                status=status,
+                milliseconds=round((time.perf_counter() - started) * 1000, 2),
+            )

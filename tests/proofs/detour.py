@@ -1,0 +1,70 @@
+"""Ways to a database that can be interrupted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from app.core.dialect import DRIVER
+from tests.proofs.relay import Relay, Streams
+
+DEADLOCK = {
+    "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213",
+    "postgresql": "DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$",
+}.get(DRIVER.partition("+")[0], "")
+"""A statement that fails like one that lost a deadlock."""
+
+
+class FileDetour:
+    """Another way to a database file, which can be interrupted while nobody has the file open."""
+
+    def __init__(self, url: URL) -> None:
+        self._file = Path(url.database or "")
+        self._folder = self._file.with_suffix(".detour")
+        self.url = url.set(database=str(self._folder / self._file.name))
+
+    async def interrupt(self) -> None:
+        """Put the file out of reach."""
+        if self._folder.exists():
+            for file in self._folder.iterdir():
+                file.rename(self._file.with_name(file.name))
+            self._folder.rmdir()
+
+    async def resume(self) -> None:
+        """Put the file within reach."""
+        self._folder.mkdir()
+        for suffix in ("", "-wal", "-shm"):
+            file = Path(f"{self._file}{suffix}")
+            if file.exists():
+                file.rename(self._folder / file.name)
+
+
+@asynccontextmanager
+async def detour(url: URL) -> AsyncIterator[FileDetour | Relay]:
+    """Make another way to the database at `url`, and remove it at the end."""
+    if DRIVER.startswith("sqlite"):
+        way = FileDetour(url)
+        await way.resume()
+        try:
+            yield way
+        finally:
+            await way.interrupt()
+        return
+
+    port = url.port or (3306 if DRIVER.startswith("mysql") else 5432)
+
+    async def connect() -> Streams:
+        host = str(url.query.get("host", url.host))
+        if DRIVER.startswith("mysql"):
+            path = str(url.query.get("unix_socket", ""))
+        else:
+            path = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else ""
+        if path:
+            return await asyncio.open_unix_connection(path)
+        return await asyncio.open_connection(host, port)
+
+    async with Relay(connect) as relay:
+        relay.url = url.set(host="127.0.0.1", port=relay.port, query={})
+        yield relay

@@ -1,0 +1,22 @@
+"""Logs for proofs."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+
+import structlog
+
+from app.core import CoreSettings, configure_logging
+
+
+@contextmanager
+def logging_configured(settings: CoreSettings) -> Iterator[StringIO]:
+    """Configure logging for a while; yields what is written to standard output."""
+    configuration, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with redirect_stdout(StringIO()) as output:
+        configure_logging(settings)
+        yield output
+    structlog.configure(**configuration)
+    root.handlers[:], root.level = handlers, level

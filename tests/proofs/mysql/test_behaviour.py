@@ -1,0 +1,92 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alembic.util import CommandError
+from pydantic import ValidationError
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
+from sqlalchemy.exc import DataError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.core import CoreSettings
+from app.core.dialect import DRIVER
+from app.core.migrations.dialect import migrating
+
+WAITING = text("SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock'")
+
+names = Table(
+    "engine_names", MetaData(), Column("id", Integer, primary_key=True), Column("name", String(5))
+)
+
+
+@pytest.fixture
+async def _table(engine: AsyncEngine) -> AsyncIterator[None]:
+    async with engine.begin() as connection:
+        await connection.run_sync(names.create)
+    yield
+    async with engine.begin() as connection:
+        await connection.run_sync(names.drop)
+
+
+@pytest.mark.usefixtures("_table")
+async def test_text_has_all_of_unicode(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(names.insert(), {"name": "ü漢🎵"})
+
+        assert await connection.scalar(select(names.c.name)) == "ü漢🎵"
+
+
+@pytest.mark.usefixtures("_table")
+async def test_a_value_that_does_not_fit_is_refused(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        with pytest.raises(DataError):
+            await connection.execute(names.insert(), {"name": "too long"})
+
+
+async def test_a_connection_comes_back_without_a_transaction(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.begin()
+
+    assert not driver.get_transaction_status()
+
+
+async def test_times_are_in_utc(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT NOW() = UTC_TIMESTAMP()"))
+
+
+def test_a_url_without_a_database_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must name a database"):
+        CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/"})
+
+
+async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
+    def migrate(connection: Connection) -> None:
+        with migrating(connection):
+            pass
+
+    async with engine.connect() as first, engine.connect() as second:
+        lock = await first.run_sync(migrating)
+        await first.run_sync(lambda _: lock.__enter__())
+        waiting = asyncio.create_task(second.run_sync(migrate))
+        async with asyncio.timeout(5):
+            while not await first.scalar(WAITING):
+                await asyncio.sleep(0.01)
+
+        await first.run_sync(lambda _: lock.__exit__(None, None, None))
+        await asyncio.wait_for(waiting, timeout=5)
+
+
+async def test_who_waits_too_long_to_migrate_gives_up(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.core.migrations.dialect.LOCK_TIMEOUT", 0)
+
+    async with engine.connect() as first, engine.connect() as second:
+        lock = await first.run_sync(migrating)
+        await first.run_sync(lambda _: lock.__enter__())
+        with pytest.raises(CommandError, match="migrating for too long"):
+            await second.run_sync(lambda sync: migrating(sync).__enter__())
+        await first.run_sync(lambda _: lock.__exit__(None, None, None))

@@ -1,0 +1,198 @@
+"""PostgreSQL: settings of its connections, which errors are temporary, and URLs."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import asyncpg
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import JSON, String, column, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import NullPool
+
+from app.core import CoreSettings, dialect
+from app.core.dialect import DRIVER, error_code, is_unavailable
+from app.core.engine import create_engine
+from app.core.migrations import dialect as migration_dialect
+from app.core.migrations.dialect import migrating
+
+
+def raised(code: str | None, *, invalidated: bool = False) -> DBAPIError:
+    orig: Any = Exception("hunter2")
+    if code is not None:
+        orig.sqlstate = code
+    return DBAPIError("SELECT 1", {}, orig, connection_invalidated=invalidated)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("08000", "08001", "08003", "08004", "08006"),  # connection exceptions
+        *("57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03"),
+    ],
+)
+def test_what_is_to_be_tried_again(code: str) -> None:
+    assert is_unavailable(raised(code))
+    assert error_code(raised(code)) == code
+
+
+@pytest.mark.parametrize("code", [None, "23505", "42P01", "57014", "53200", "40002", "55006"])
+def test_what_is_not_to_be_tried_again(code: str | None) -> None:
+    assert not is_unavailable(raised(code))
+    assert is_unavailable(raised(code, invalidated=True))
+    assert error_code(raised(code)) == code
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("host=h", "port=1", "user=u", "password=p", "database=d", "passfile=f", "service=s"),
+        *("servicefile=f", "ssl=require", "target_session_attrs=any", "krbsrvname=k"),
+        *("gsslib=sspi", "prepared_statement_cache_size=0"),
+    ],
+)
+def test_an_option_of_the_driver_is_accepted(option: str) -> None:
+    settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name?{option}"})
+
+    name, _, value = option.partition("=")
+    assert settings.database_url.query == {name: value}
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"{DRIVER}://localhost/name?sslmode=require&a=b", "the option a, sslmode; libpq's"),
+    ],
+)
+def test_a_wrong_url_is_explained(url: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        CoreSettings.model_validate({"database_url": url})
+
+
+def test_the_defaults() -> None:
+    settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name"})
+
+    assert settings.database_pgbouncer is False
+    assert settings.database_pool_size == 10
+    assert settings.database_pool_timeout == 5
+    assert dialect.CONNECT_TIMEOUT == 5
+
+
+def test_how_the_pool_is_made(settings: CoreSettings) -> None:
+    limits = {"database_pool_size": 2, "database_pool_timeout": 0.25}
+    engine = create_engine(settings.model_copy(update=limits))
+    pool = cast("Any", engine.pool)
+
+    assert (pool.size(), pool._max_overflow, pool._timeout) == (2, 0, 0.25)
+    assert engine.sync_engine.hide_parameters
+
+
+def test_with_pgbouncer_there_is_no_pool(settings: CoreSettings) -> None:
+    engine = create_engine(settings.model_copy(update={"database_pgbouncer": True}))
+
+    assert isinstance(engine.pool, NullPool)
+    assert engine.sync_engine.hide_parameters
+
+
+@pytest.mark.parametrize("pgbouncer", [True, False])
+async def test_what_the_driver_is_told(
+    settings: CoreSettings, monkeypatch: pytest.MonkeyPatch, pgbouncer: bool
+) -> None:
+    told: dict[str, Any] = {}
+    connect = asyncpg.connect
+
+    async def note(*args: Any, **options: Any) -> Any:
+        told.update(options)
+        return await connect(*args, **options)
+
+    monkeypatch.setattr(asyncpg, "connect", note)
+    engine = create_engine(settings.model_copy(update={"database_pgbouncer": pgbouncer}))
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).dbapi_connection
+        cached = driver._prepared_statement_cache is not None
+        named = driver._prepared_statement_name_func
+    await engine.dispose()
+
+    assert told["timeout"] == 5
+    assert told.get("statement_cache_size") == (0 if pgbouncer else None)
+    assert cached is not pgbouncer
+    assert (named() != named()) is pgbouncer
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError("no route"), "no route"),
+        (TimeoutError(), "the connection attempt timed out"),
+    ],
+)
+async def test_a_connection_that_fails_is_an_error_of_the_database(
+    settings: CoreSettings, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
+) -> None:
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(asyncpg, "connect", fail)
+    engine = create_engine(settings)
+    with pytest.raises(DBAPIError) as refused:
+        await engine.connect()
+    await engine.dispose()
+
+    assert str(refused.value.orig).endswith(words)
+    assert is_unavailable(refused.value)
+
+
+@pytest.mark.parametrize("pgbouncer", [True, False])
+async def test_the_reading_engine_reads_one_snapshot(
+    settings: CoreSettings, engine: AsyncEngine, pgbouncer: bool
+) -> None:
+    reader = create_engine(
+        settings.model_copy(update={"database_pgbouncer": pgbouncer}), read_only=True
+    )
+
+    async with reader.connect() as connection:
+        assert await connection.scalar(text("SHOW transaction_read_only")) == "on"
+        assert await connection.scalar(text("SHOW transaction_isolation")) == "repeatable read"
+    await reader.dispose()
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SHOW transaction_read_only")) == "off"
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "default", "differs"),
+    [
+        (String(), None, "x", None),
+        (String(), "'x'::text", None, None),
+        (String(), "'x'::character varying", "x", None),
+        (String(), "'it''s'::text", "it's", False),
+        (String(), "'its'::text", "it's", True),
+        (JSON(), "'{}'::json", "{}", False),
+        (JSON(), "'[]'::json", "{}", True),
+        (JSON(), "'{}'::json", text("'{}'"), False),
+        (String(), "now()", text("now()"), None),
+    ],
+)
+def test_server_defaults_are_compared(kind: Any, found: Any, default: Any, differs: Any) -> None:
+    given = None if default is None else SimpleNamespace(arg=default)
+
+    compare = migration_dialect.OPTIONS["compare_server_default"]
+
+    assert compare(None, None, column("x", kind), found, given, None) is differs
+
+
+def test_pending_migrations_are_one_transaction() -> None:
+    assert migration_dialect.OPTIONS["transaction_per_migration"] is False
+
+
+async def test_the_lock_ends_with_the_migrations(engine: AsyncEngine) -> None:
+    """A connection that has migrated may do other work, which nobody has to wait for."""
+    locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    async with engine.connect() as connection:
+        assert connection.sync_connection
+        with migrating(connection.sync_connection):
+            during = await connection.scalar(locks)
+            await connection.rollback()
+        afterwards = await connection.scalar(locks)
+
+    assert (during, afterwards) == (1, 0)

@@ -1,0 +1,88 @@
+import pytest
+from alembic.util import CommandError
+from pydantic import ValidationError
+from sqlalchemy import URL, Connection, text
+
+from app.core import CoreSettings
+from app.core.database import SessionDep
+from app.core.dialect import DRIVER
+from app.core.engine import create_engine, open_engine
+from app.core.migrations.dialect import migrating
+from tests.proofs.kit import create_app, running
+
+
+def test_a_url_without_a_file_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must name a file"):
+        CoreSettings.model_validate({"database_url": f"{DRIVER}:///:memory:"})
+
+
+async def test_a_reader_neither_waits_for_a_writer_nor_holds_it_up(scratch_database: URL) -> None:
+    settings = CoreSettings(database_url=scratch_database, database_busy_timeout=0.1)
+    async with (
+        open_engine(settings) as engine,
+        open_engine(settings, read_only=True) as read_engine,
+        engine.connect() as writer,
+        read_engine.connect() as reader,
+    ):
+        await writer.execute(text("CREATE TABLE cars (id INTEGER PRIMARY KEY)"))
+        await writer.commit()
+        await writer.execute(text("INSERT INTO cars VALUES (1)"))
+        assert await reader.scalar(text("SELECT count(*) FROM cars")) == 0
+        await writer.commit()
+        assert await reader.scalar(text("SELECT count(*) FROM cars")) == 0  # one snapshot
+
+
+async def test_statements_can_be_their_own_transactions(scratch_database: URL) -> None:
+    engine = create_engine(CoreSettings(database_url=scratch_database))
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE cars (id INTEGER PRIMARY KEY)"))
+    async with alone.connect() as connection:
+        await connection.execute(text("INSERT INTO cars VALUES (1)"))
+        await connection.execute(text("VACUUM"))
+    async with engine.connect() as connection:
+        await connection.execute(text("INSERT INTO cars VALUES (2)"))
+        await connection.rollback()
+        rows = await connection.scalars(text("SELECT id FROM cars"))
+        assert rows.all() == [1]
+    await engine.dispose()
+
+
+async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: URL) -> None:
+    engine = create_engine(CoreSettings(database_url=scratch_database))
+
+    def migrate(connection: Connection) -> None:
+        with migrating(connection), connection.begin():
+            connection.execute(text("CREATE TABLE cars (id INTEGER PRIMARY KEY)"))
+            connection.execute(text("CREATE TABLE wheels (car_id INTEGER REFERENCES cars)"))
+            connection.execute(text("INSERT INTO wheels VALUES (1)"))
+
+    async with engine.connect() as connection:
+        with pytest.raises(CommandError, match="leaves rows in wheels"):
+            await connection.run_sync(migrate)
+        tables = await connection.execute(text("SELECT * FROM sqlite_master"))
+        assert tables.all() == []
+    await engine.dispose()
+
+
+async def test_a_request_that_waits_too_long_for_a_writer_is_to_be_tried_again(
+    settings: CoreSettings, migrated_database: URL
+) -> None:
+    impatient = settings.model_copy(
+        update={"database_url": migrated_database, "database_busy_timeout": 0.1}
+    )
+    engine = create_engine(impatient)
+    app = create_app(impatient)
+
+    @app.post("/write")
+    async def write(session: SessionDep) -> None:
+        await session.connection()
+
+    async with running(app) as client, engine.connect() as writer:
+        await writer.begin()
+        response = await client.post("/write")
+    await engine.dispose()
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]

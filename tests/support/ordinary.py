@@ -1,0 +1,274 @@
+"""Ordinary things that owners do to their service, none of which may turn its tests red."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.personas import insert
+
+ROUTER = '''"""Routes."""
+
+from fastapi import APIRouter
+
+router = APIRouter()
+
+
+@router.get("/{path}"{options})
+async def read() -> int:
+    """Return a number."""
+    return 1
+'''
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an owner does.
+
+    Args:
+        name: for the id of the test.
+        make: does it to a rendered project.
+        answers_change: whether the service then answers otherwise, so that tests of features,
+            which are the owner's, have to change with it.
+    """
+
+    name: str
+    make: Callable[[Path], None]
+    answers_change: bool = False
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file of a new folder, which then is a package."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    (file.parent / "__init__.py").touch()
+    file.write_text(text, encoding="utf-8")
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    """Change the one place that has `old`."""
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{file.name} has no single {old!r}."
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def in_main(imports: str = "", before: str = "", options: str = "", code: str = "") -> Change:
+    """Return what changes main.py; the other fields are replaced by `change`."""
+
+    def make(project: Path) -> None:
+        main = project / "app" / "main.py"
+        insert(main, "from fastapi import FastAPI", imports)
+        if before:
+            insert(main, "def create_app", before)
+        if options:
+            replace(
+                main,
+                "        version=core.version(),\n",
+                f"        version=core.version(),\n        {options},\n",
+            )
+        insert(main, "    core.install(app, settings", code)
+
+    return Change("", make)
+
+
+def change(name: str, made: Change, *, answers_change: bool = False) -> Change:
+    """Name a change."""
+    return Change(name, made.make, answers_change)
+
+
+def required_setting(project: Path) -> None:
+    """Add a secret without a default, and its value for tests."""
+    settings = project / "app" / "settings.py"
+    insert(settings, "from app.core", "from pydantic import SecretStr\n\n")
+    insert(settings, "", "\n    token_secret: SecretStr\n")
+    insert(project / ".env.example", "", "\n# Signs tokens.\nTOKEN_SECRET=\n")
+    for_tests(project, "token_secret")
+
+
+def required_setting_of_a_feature(project: Path) -> None:
+    """The same in a feature's own class."""
+    text = (
+        '"""Settings."""\n\nfrom app.core import EnvironmentSettings\n\n\n'
+        'class Settings(EnvironmentSettings):\n    """How to send mail."""\n\n    mail_host: str\n'
+    )
+    write(project / "app" / "mail" / "settings.py", text)
+    insert(project / ".env.example", "", "\n# Sends mail.\nMAIL_HOST=\n")
+    for_tests(project, "mail_host")
+
+
+def for_tests(project: Path, name: str) -> None:
+    """Give a setting a value for tests."""
+    conftest = project / "tests" / "conftest.py"
+    text = conftest.read_text(encoding="utf-8")
+    text = text.replace("    return {", f'    return {{"{name}": "for tests", ').replace(", }", "}")
+    conftest.write_text(text, encoding="utf-8")
+
+
+NAMES = (
+    *("items", "people", "lamps", "health", "docs", "db", "app", "tests", "service", "session"),
+    *("sqlite", "postgresql", "mysql", "dialect", "engine", "database", "migrations", "migration"),
+    *("features", "errors", "logs", "limits", "install", "cli", "core_", "proofs", "fixtures"),
+    *("isolation", "command_line", "database_server", "alembic", "fastapi", "sqlalchemy", "typing"),
+)
+"""Words that the template uses itself."""
+
+
+def features_of_any_name(project: Path) -> None:
+    """Add a feature with a route for each name."""
+    for name in NAMES:
+        path = f"feature-{name}" if name in {"health", "docs"} else name
+        text = ROUTER.replace("{path}", path).replace("{options}", "")
+        write(project / "app" / name / "router.py", text)
+
+
+def documented_error(project: Path) -> None:
+    """Add a route that documents its own 422."""
+    text = ROUTER.replace("{path}", "documented").replace(
+        "{options}", ', responses={422: {"description": "Mine."}, 404: {"description": "Mine."}}'
+    )
+    write(project / "app" / "documented" / "router.py", text)
+
+
+def catch_all_of_a_feature(project: Path) -> None:
+    """Answer every path that no other feature answers."""
+    text = ROUTER.replace("{path}", "{path:path}").replace("{options}", "")
+    write(project / "app" / "zzz" / "router.py", text)
+
+
+def own_fixtures(project: Path) -> None:
+    """Override and extend fixtures of the kit."""
+    conftest = project / "tests" / "conftest.py"
+    insert(
+        conftest,
+        "import pytest",
+        "import os\nfrom collections.abc import AsyncIterator\n\nimport httpx2\n",
+    )
+    insert(
+        conftest,
+        "",
+        '''
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGION", "north")
+
+
+@pytest.fixture
+async def client(client: httpx2.AsyncClient) -> AsyncIterator[httpx2.AsyncClient]:
+    """The kit's client, with a header."""
+    assert os.environ["REGION"] == "north"
+    client.headers["X-Region"] = "north"
+    yield client
+''',
+    )
+
+
+LIFESPAN = '''@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Seed the database."""
+    async with app.state.session_factory.begin() as session:
+        if await session.scalar(select(Song.id)) is None:
+            session.add(Song(title="Seed", artist="Nobody"))
+    yield
+
+
+'''
+
+HANDLERS = '''async def own_shape(request: Request, error: Exception) -> JSONResponse:
+    """Answer in the service's own shape."""
+    return JSONResponse({"oops": type(error).__name__}, getattr(error, "status_code", 418))
+
+
+'''
+
+LOGIN = '''async def login(request: Request) -> None:
+    """Refuse who has no token."""
+    if "Authorization" not in request.headers:
+        raise HTTPException(401, "Who are you?")
+
+
+'''
+
+
+def middleware(name: str, module: str, options: str = "") -> Change:
+    """Return what adds one of Starlette's middlewares."""
+    return in_main(
+        imports=f"from starlette.middleware.{module} import {name}\n",
+        code=f"    app.add_middleware({name}{options})\n",
+    )
+
+
+CHANGES = [
+    Change("required setting", required_setting),
+    Change("required setting of a feature", required_setting_of_a_feature),
+    Change("features of any name", features_of_any_name),
+    Change("documented error", documented_error),
+    Change("catch-all of a feature", catch_all_of_a_feature),
+    Change("own fixtures", own_fixtures),
+    change(
+        "login on the whole application",
+        in_main(
+            before=LOGIN,
+            imports="from fastapi import Depends, HTTPException, Request\n",
+            options="dependencies=[Depends(login)]",
+        ),
+        answers_change=True,
+    ),
+    change(
+        "trusted hosts",
+        middleware("TrustedHostMiddleware", "trustedhost", ", allowed_hosts=['a.example']"),
+        answers_change=True,
+    ),
+    change(
+        "redirect to https",
+        middleware("HTTPSRedirectMiddleware", "httpsredirect"),
+        answers_change=True,
+    ),
+    change("compression", middleware("GZipMiddleware", "gzip", ", minimum_size=1")),
+    change(
+        "front end at the root",
+        in_main(
+            imports="from fastapi.staticfiles import StaticFiles\n",
+            code='    app.mount("/", StaticFiles(directory="app", html=True))\n',
+        ),
+    ),
+    change(
+        "catch-all route",
+        in_main(
+            code='    @app.get("/{path:path}")\n'
+            "    async def catch_all(path: str) -> str:\n        return path\n\n",
+        ),
+    ),
+    change("no documentation", in_main(options="docs_url=None, redoc_url=None, openapi_url=None")),
+    change("root path", in_main(code='    app.root_path = "/service"\n')),
+    Change(
+        "routes under a prefix",
+        lambda project: replace(
+            project / "app" / "main.py",
+            "core.install(app, settings)",
+            'core.install(app, settings, prefix="/api")',
+        ),
+        answers_change=True,
+    ),
+    change(
+        "lifespan that seeds",
+        in_main(
+            imports="from collections.abc import AsyncIterator\n"
+            "from contextlib import asynccontextmanager\n"
+            "from sqlalchemy import select\nfrom app.songs.models import Song\n",
+            before=LIFESPAN,
+            options="lifespan=lifespan",
+        ),
+        answers_change=True,
+    ),
+    change(
+        "own error shapes",
+        in_main(
+            imports="from fastapi import HTTPException, Request\n"
+            "from fastapi.exceptions import RequestValidationError\n"
+            "from fastapi.responses import JSONResponse\n",
+            before=HANDLERS,
+            code="    for kind in (HTTPException, RequestValidationError, Exception):\n"
+            "        app.add_exception_handler(kind, own_shape)\n",
+        ),
+        answers_change=True,
+    ),
+]

@@ -1,0 +1,63 @@
+"""What owners do in the first weeks leaves the shipped tests and the proofs green."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import proofs
+from support.databases import ELSEWHERE, DatabaseServer
+from support.ordinary import CHANGES, Change
+from support.projects import Project
+from support.questions import Combination, first_of, first_of_each_database
+
+pytestmark = pytest.mark.needs_server
+
+MakeProject = Callable[..., Project]
+Servers = Callable[[Combination], DatabaseServer]
+
+
+def core_tests(project: Path) -> list[str]:
+    """Return what stays green under every change: all but the tests of features."""
+    folders = [path for path in (project / "tests" / "proofs").iterdir() if path.is_dir()]
+    return [
+        "tests/core",
+        *(f"tests/proofs/{each.name}" for each in folders if each.name != "example"),
+    ]
+
+
+@pytest.fixture
+def changed(make_project: MakeProject, servers: Servers, tmp_path: Path) -> Callable[..., Project]:
+    """Makes a project with proofs, and does these things to it."""
+
+    def make(combination: Combination, *changes: Change) -> Project:
+        project = make_project(tmp_path / "service", combination)
+        proofs.drop(project.path, combination.answers)
+        for change in changes:
+            change.make(project.path)
+        project.sync()
+        return project.with_settings(TEST_DATABASE_URL=servers(combination).url, TZ=ELSEWHERE)
+
+    return make
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+@pytest.mark.parametrize("combination", [first_of("sqlite")], ids=str)
+def test_an_ordinary_change_leaves_tests_green(
+    combination: Combination, change: Change, changed: Callable[..., Project]
+) -> None:
+    """All tests pass, unless the service now answers otherwise: then those of core do."""
+    project = changed(combination, change)
+
+    selected = core_tests(project.path) if change.answers_change else []
+    assert project.tests(*selected) > 0
+
+
+@pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+def test_all_ordinary_changes_at_once_leave_tests_green(
+    combination: Combination, changed: Callable[..., Project]
+) -> None:
+    """On each database."""
+    project = changed(combination, *CHANGES)
+
+    assert project.tests(*core_tests(project.path)) > 0
