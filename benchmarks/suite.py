@@ -1,75 +1,58 @@
-"""How long a generated project's tests take, and how much CPU its whole check needs."""
+"""How long the tests that a service receives take, compared with those of release 0.7.0."""
 
-import shutil
 import time
-from resource import RUSAGE_CHILDREN, getrusage
+from pathlib import Path
 from statistics import median
 
 import measuring
-from support.databases import serve
+from support import interpreters
 from support.projects import Project
+from support.releases import release_commits
+from support.rendering import Template
+from support.root import ROOT
 
-WALL_LIMIT = 5.0
-CPU_LIMIT = 25.0
+LIMIT = 0.6
 DATABASES = ("sqlite", "postgresql", "mysql")
-LIMITED = ("sqlite", "postgresql")
-"""MySQL's server takes some seconds to start: its wall time is measured for information."""
+BEFORE = "0.7.0"
 
 
 def main() -> None:
-    """Measure on each database."""
+    """Measure on each database; the two take turns."""
     parser = measuring.parser(__doc__, DATABASES)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
 
     ratios = []
+    older = Template(ROOT, release_commits()[BEFORE])
     with measuring.template() as (template, folder):
-        projects = {
-            database: measuring.make_project(template, folder / database, database)
-            for database in measuring.chosen(options.database, DATABASES)
-        }
-        walls: dict[str, list[float]] = {database: [] for database in projects}
-        for number in range(options.rounds + 1):
-            for database, project in projects.items():
-                started = time.perf_counter()
-                project.tests()
-                # The first run is not warm: it compiles what it imports.
-                if number:
-                    walls[database].append(time.perf_counter() - started)
-        for database, project in projects.items():
-            wall, cpu = median(walls[database]), check(project)
-            ratios.append(cpu / CPU_LIMIT)
-            if database in LIMITED:
-                ratios.append(wall / WALL_LIMIT)
+        for database in measuring.chosen(options.database, DATABASES):
+            projects = [
+                render(source, folder / f"{database}-{number}", database)
+                for number, source in enumerate((template, older))
+            ]
+            walls: list[list[float]] = [[], []]
+            for number in range(options.rounds + 1):
+                for project, wall in zip(projects, walls, strict=True):
+                    started = time.perf_counter()
+                    project.tests()
+                    # The first run compiles what it imports.
+                    if number:
+                        wall.append(time.perf_counter() - started)
+            ours, theirs = map(median, walls)
+            ratios.append(ours / theirs)
             print(
-                f"{database}: tests {wall:.2f} s (limit {WALL_LIMIT:g} s"
-                f"{'' if database in LIMITED else ' elsewhere'}), "
-                f"whole check {cpu:.1f} s of CPU (limit {CPU_LIMIT:g} s)"
+                f"{database}: tests {ours:.2f} s, those of {BEFORE} {theirs:.2f} s, "
+                f"ratio {ours / theirs:.2f}"
             )
-    measuring.conclude(ratios, 1, max)
+    measuring.conclude(ratios, LIMIT, max)
 
 
-def check(project: Project) -> float:
-    """Check the project as for the first time; return the CPU seconds of all its processes."""
-    for name in (".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
-        shutil.rmtree(project.path / name, ignore_errors=True)
-    before = cpu_seconds()
+def render(source: Template, path: Path, database: str) -> Project:
+    """Render a project without the example, with its environment."""
+    source.render(path, {"database": database, "example": False})
+    project = Project(path, interpreters.at_least(interpreters.WANTED[0]))
     project.run("uv", "sync")
-    project.uv_run("ruff", "format", "--check")
-    project.uv_run("ruff", "check")
-    project.uv_run("mypy")
-    project.tests()
-    with serve(project) as server:
-        env = {"DATABASE_URL": server.create()}
-        project.uv_run(project.slug, "db", "upgrade", env=env)
-        project.uv_run(project.slug, "db", "check", env=env)
-    return cpu_seconds() - before
-
-
-def cpu_seconds() -> float:
-    """Return the CPU seconds of the processes that were started and have ended."""
-    usage = getrusage(RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    return project
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests import database_server
+from tests.core import database_server
 
 # A server that is installed has its files on a disk.
 vars(database_server)["MEMORY"] = Path(os.devnull)
