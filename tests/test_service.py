@@ -141,7 +141,7 @@ def test_an_unreachable_database_is_an_outage_not_a_crash(
             assert b"hidden" not in answered.body
         service.terminate()
     log = service.log_file.read_text(encoding="utf-8")
-    assert "cannot be used" in log
+    assert "Could not check the database schema" in log
     assert "hidden" not in log
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core import features
 from app.core.dialect import is_unavailable
+from app.core.errors import error_reason
 from app.core.logs import configure_logging
 from app.core.migrations import alembic_config
 from app.core.settings import CoreSettings
@@ -24,8 +25,8 @@ for name, commands in features.commands().items():
 @cli.callback()
 def configure() -> None:
     """Operate the service."""
-    # `--help` must work before anything is configured.
-    if "--help" not in sys.argv:
+    # Help must work before anything is configured; a group without a command prints its help.
+    if "--help" not in sys.argv and len(sys.argv) > 2:
         configure_logging(CoreSettings.load())
 
 
@@ -81,11 +82,9 @@ def main() -> None:
     except CommandError as error:
         raise SystemExit(f"Error: {error}") from None
     except DBAPIError as error:
-        reason = str(error.orig).splitlines()[0]
-        if is_unavailable(error):
-            advice = "check DATABASE_URL, and that the database is up"
-            raise SystemExit(
-                f"Error: The database cannot be reached ({reason}): {advice}."
-            ) from None
-        advice = "check DATABASE_URL and the migrations"
-        raise SystemExit(f"Error: The database refused ({reason}): {advice}.") from None
+        what, advice = (
+            ("is busy or cannot be reached", "check DATABASE_URL and that the database is up")
+            if is_unavailable(error)
+            else ("rejected the operation", "check DATABASE_URL and the migrations")
+        )
+        raise SystemExit(f"Error: The database {what} ({error_reason(error)}): {advice}.") from None

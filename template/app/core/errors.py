@@ -14,8 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, Field
-from sqlalchemy import exc
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
@@ -24,7 +24,7 @@ from app.core.logs import REQUEST_ID_HEADER
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
-DATABASE_UNAVAILABLE = "The database is not available."
+DATABASE_UNAVAILABLE = "The database is busy or cannot be reached."
 
 logger = structlog.get_logger(__name__)
 
@@ -59,6 +59,11 @@ def install(app: FastAPI) -> None:
     for error, handler in HANDLERS.items():
         if app.exception_handlers.get(error) in FASTAPI_HANDLERS:
             app.add_exception_handler(error, handler)
+
+
+def error_reason(error: DBAPIError) -> str:
+    """Return the first line of what the driver says."""
+    return str(error.orig).partition("\n")[0]
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
@@ -102,7 +107,7 @@ async def _overtaken(request: Request, error: StaleDataError) -> JSONResponse:
     return _problem(request, 409, "Another request changed or deleted the data.")
 
 
-async def _pool_exhausted(request: Request, error: exc.TimeoutError) -> JSONResponse:
+async def _pool_exhausted(request: Request, error: PoolTimeoutError) -> JSONResponse:
     logger.warning("database connection pool exhausted")
     return _unavailable(request)
 
@@ -144,7 +149,7 @@ HANDLERS: dict[type[Exception], Any] = {
     RequestValidationError: _invalid_request,
     DBAPIError: _database_error,
     StaleDataError: _overtaken,
-    exc.TimeoutError: _pool_exhausted,
+    PoolTimeoutError: _pool_exhausted,
     Exception: _unexpected_error,
 }
 FASTAPI_HANDLERS = (None, http_exception_handler, request_validation_exception_handler)

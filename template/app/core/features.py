@@ -37,8 +37,7 @@ def import_models() -> None:
 
     All of them are needed to use one, because tables refer to each other.
     """
-    for _ in _modules("models"):
-        pass
+    _modules("models")
 
 
 def settings_classes() -> list[type[EnvironmentSettings]]:
@@ -95,12 +94,10 @@ def _path(module: ModuleType) -> str:
     return module.__name__.replace(".", "/") + ".py"
 
 
-def _modules(name: str) -> Iterator[ModuleType]:
+def _modules(name: str) -> list[ModuleType]:
     """Import the modules of that name, in the order of the folders' names, core's first."""
-    for package in _packages():
-        module = f"{package}.{name}"
-        if find_spec(module):
-            yield import_module(module)
+    names = [f"{package}.{name}" for package in _packages()]
+    return [import_module(module) for module in names if find_spec(module)]
 
 
 def _packages() -> Iterator[str]:

@@ -4,8 +4,8 @@ import logging
 import re
 import sys
 import time
+from secrets import token_hex
 from urllib.parse import quote
-from uuid import uuid4
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -18,10 +18,6 @@ REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 """Ids accepted from a client; anything else could forge log lines."""
 
-TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
-
 
 def configure_logging(settings: CoreSettings) -> None:
     """Write all logs, including the server's and the libraries', to standard output."""
@@ -33,12 +29,16 @@ def configure_logging(settings: CoreSettings) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Without local variables, which can hold secrets of a request.
-    render: list[Processor] = (
-        [TRACEBACKS, structlog.processors.JSONRenderer()]
-        if as_json
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    )
+    # Tracebacks have no local variables, which can hold secrets of a request.
+    render: list[Processor]
+    if as_json:
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        render = [
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        render = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
@@ -82,7 +82,7 @@ class RequestLogMiddleware:
 
         request_id = dict(scope["headers"]).get(self.header, b"").decode("latin-1")
         if not REQUEST_ID.fullmatch(request_id):
-            request_id = uuid4().hex
+            request_id = token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         # Not unbound at the end, because the server logs unexpected errors after that.
         structlog.contextvars.bind_contextvars(request_id=request_id)

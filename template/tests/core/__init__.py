@@ -82,7 +82,7 @@ def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]
                 patch.delenv(name.upper(), raising=False)
         for name, value in settings_values.items():
             patch.setenv(name.upper(), value)
-        patch.setenv("DATABASE_URL", "none, because the test does not ask for a database")
+        patch.setenv("DATABASE_URL", "unset")
         yield patch
 
 
@@ -90,12 +90,13 @@ def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]
 def server() -> Iterator[URL]:
     """The database server: the one of TEST_DATABASE_URL, or one started for the tests."""
     if url := os.environ.get("TEST_DATABASE_URL"):
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("DATABASE_URL", url)
-                yield DatabaseSettings.load().database_url
-        except SystemExit as error:
-            pytest.exit(f"TEST_{error}", returncode=1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATABASE_URL", url)
+            try:
+                address = DatabaseSettings.load().database_url
+            except SystemExit as error:
+                pytest.exit(f"TEST_{error}", returncode=1)
+        yield address
         return
     with database_server() as address:
         # Editors and CI stop a run with SIGTERM: end it like Ctrl-C does, and stop the server.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
@@ -116,40 +116,38 @@ async def reload(session: AsyncSession) -> None:
 class Contents:
     """All rows of a database, except Alembic's."""
 
-    rows: dict[str, list[dict[str, Any]]]
-    tables: list[Table] = field(compare=False)
-    """The tables that have rows, in an order in which these can be inserted."""
+    tables: list[tuple[Table, list[dict[str, Any]]]]
+    """The tables that have rows, in insertion order."""
 
     @classmethod
     async def of(cls, engine: AsyncEngine) -> Self:
         """Read the contents of a database."""
         metadata = MetaData()
         async with engine.connect() as connection:
-            rows: dict[str, list[dict[str, Any]]] = {name: [] for name in await _names(connection)}
             # Looking for rows is much faster than reflecting columns.
             filled = [
                 name
-                for name in rows
+                for name in await _names(connection)
                 if await connection.scalar(select(exists().select_from(table(name))))
             ]
             if filled:
                 await connection.run_sync(metadata.reflect, only=filled)
-            tables = [found for found in metadata.sorted_tables if found.name in filled]
-            for found in tables:
+            tables = []
+            for found in (found for found in metadata.sorted_tables if found.name in filled):
                 for column in found.columns:
                     if isinstance(column.type, JSON):
                         column.type.none_as_null = True  # instead of as the JSON value null
                 given = [column for column in found.columns if not column.computed]
                 result = await connection.execute(select(*given))
-                rows[found.name] = [dict(row) for row in result.mappings()]
-        return cls(rows, tables)
+                tables.append((found, [dict(row) for row in result.mappings()]))
+        return cls(tables)
 
     async def restore(self, engine: AsyncEngine) -> None:
         """Replace all rows of a database, also in tables that were added."""
         async with engine.begin() as connection:
             await empty(connection, await _names(connection))
-            for filled in self.tables:
-                await connection.execute(filled.insert(), self.rows[filled.name])
+            for filled, rows in self.tables:
+                await connection.execute(filled.insert(), rows)
 
 
 async def _names(connection: AsyncConnection) -> list[str]:

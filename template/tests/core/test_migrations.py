@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core import Base, migrations
 
 
-async def run(engine: AsyncEngine, function: Callable[..., object], *arguments: str) -> None:
+async def run_alembic(
+    engine: AsyncEngine, function: Callable[..., object], *arguments: str
+) -> None:
     """Run one of Alembic's commands on a database."""
 
     def run_sync(connection: Connection) -> None:
@@ -35,7 +37,7 @@ def test_there_is_one_head() -> None:
 async def test_they_create_what_the_models_say(scratch_engine: AsyncEngine) -> None:
     await migrations.upgrade(scratch_engine)
 
-    await run(scratch_engine, command.check)
+    await run_alembic(scratch_engine, command.check)
     assert await table_names(scratch_engine) == set(Base.metadata.tables)
 
 
@@ -43,7 +45,7 @@ async def test_they_can_be_reverted_and_applied_again(scratch_engine: AsyncEngin
     await migrations.upgrade(scratch_engine)
     tables = await table_names(scratch_engine)
 
-    await run(scratch_engine, command.downgrade, "base")
+    await run_alembic(scratch_engine, command.downgrade, "base")
     assert await table_names(scratch_engine) == set()
 
     await migrations.upgrade(scratch_engine)

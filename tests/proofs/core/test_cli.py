@@ -33,7 +33,7 @@ async def test_a_database_out_of_reach_is_one_sentence(run: Cli, migrated_databa
         await way.interrupt()
         words = await run("db", "upgrade", url=way.url)
 
-    assert str(words).startswith("Error: The database cannot be reached")
+    assert str(words).startswith("Error: The database is busy or cannot be reached")
     assert "\n" not in str(words)
 
 
@@ -50,5 +50,5 @@ async def test_a_migration_that_the_database_refuses_is_one_sentence(
 
     words = await run("db", "upgrade", url=scratch_database)
 
-    assert str(words).startswith("Error: The database refused")
+    assert str(words).startswith("Error: The database rejected the operation")
     assert "\n" not in str(words)

@@ -129,11 +129,11 @@ async def test_without_a_command_there_is_help(
     [
         (
             OperationalError("SELECT 1", {}, AwayError("gone\nfar"), connection_invalidated=True),
-            "Error: The database cannot be reached (gone): check DATABASE_URL",
+            "Error: The database is busy or cannot be reached (gone): check DATABASE_URL",
         ),
         (
             DBAPIError("SELECT 1", {}, Exception("no\nnever")),
-            "Error: The database refused (no): check DATABASE_URL",
+            "Error: The database rejected the operation (no): check DATABASE_URL",
         ),
     ],
 )
@@ -153,7 +153,7 @@ def test_an_error_of_the_database_is_its_first_line(
 
 @pytest.mark.usefixtures("no_settings")
 @pytest.mark.parametrize(
-    ("arguments", "configured"), [(["current"], 1), (["current", "--help"], 0)]
+    ("arguments", "configured"), [(["current"], 1), (["current", "--help"], 0), ([], 0)]
 )
 def test_logs_are_configured_unless_only_help_is_wanted(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], configured: int

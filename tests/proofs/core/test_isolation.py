@@ -64,7 +64,9 @@ async def test_rows_of_a_migration_come_back_as_they_were(scratch_engine: AsyncE
 
     await left.restore(scratch_engine)
 
-    assert await Contents.of(scratch_engine) == left
+    ((_, before),) = left.tables
+    ((_, after),) = (await Contents.of(scratch_engine)).tables
+    assert after == before
     async with scratch_engine.connect() as connection:
         without = select(cars.c.doors).where(cars.c.options.is_(null()))
         assert (await connection.execute(without)).all() == [(4,)]

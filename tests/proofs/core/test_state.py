@@ -116,7 +116,7 @@ async def test_a_database_that_is_too_slow_is_not_ready(
 
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
-    assert response.json()["detail"] == "The database is not available."
+    assert response.json()["detail"] == "The database is busy or cannot be reached."
 
 
 async def test_a_stale_schema_says_what_to_run(

@@ -232,7 +232,7 @@ async def test_what_is_refused_otherwise_is_raised(
     ("lines", "message"),
     [
         (["title,artist,b,a\n"], "Line 1: unknown columns: a, b."),
-        (["title,artist\n", "A,B\n", "A,B,C\n"], "Line 3: more cells than columns: "),
+        (["title,artist\n", "A,B\n", "A,B,C\n"], "Line 3: more cells than columns."),
         (["title,artist\n", "A," + "x" * 201 + "\n"], "Line 2: artist: String should have at most"),
         (["title,artist\n", "A,B\n", 'C,"D\n'], "Line 3: unexpected end of data."),
     ],

@@ -19,6 +19,7 @@ from app.core.database import Base
 from app.core.dialect import error_code
 from app.core.distribution import distribution
 from app.core.engine import open_engine
+from app.core.errors import error_reason
 from app.core.migrations.autogenerate import order_steps
 from app.core.migrations.dialect import OPTIONS, migrating
 from app.core.settings import DatabaseSettings
@@ -96,12 +97,15 @@ async def report(engine: AsyncEngine) -> None:
     """Log a warning if the database cannot be reached or its schema is not this version's."""
     try:
         async with engine.connect() as connection:
-            # In a transaction, this could wait for a writer.
+            # Beginning a transaction could wait for a writer.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             found = await state(connection)
     except DBAPIError as error:
-        reason = str(error.orig).partition("\n")[0]
-        logger.warning("The database cannot be used.", reason=reason, code=error_code(error))
+        logger.warning(
+            "Could not check the database schema.",
+            reason=error_reason(error),
+            code=error_code(error),
+        )
         return
     if found == "pending":
         logger.warning(pending_message())

@@ -53,7 +53,7 @@ def _by_reference(steps: Sequence[CreateTableOp | DropTableOp]) -> list[MigrateO
     """Sort tables so that each one comes after the tables it refers to."""
     by_name = {step.table_name: step for step in steps}
     references = {
-        name: sorted((_referenced_by(step) & by_name.keys()) - {name})
+        name: sorted((_referenced_tables(step) & by_name.keys()) - {name})
         for name, step in by_name.items()
     }
     try:
@@ -62,7 +62,7 @@ def _by_reference(steps: Sequence[CreateTableOp | DropTableOp]) -> list[MigrateO
         return list(steps)
 
 
-def _referenced_by(step: CreateTableOp | DropTableOp) -> set[str]:
+def _referenced_tables(step: CreateTableOp | DropTableOp) -> set[str]:
     creation = step if isinstance(step, CreateTableOp) else step.reverse()
     return {
         element.target_fullname.split(".")[-2]

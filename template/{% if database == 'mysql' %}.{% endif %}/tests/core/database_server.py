@@ -42,7 +42,7 @@ def database_server() -> Iterator[URL]:
             options.append("--user=root")
         with log.open("wb") as output:
             initialized = subprocess.run(
-                [*_initialize(server), *options], stdout=output, stderr=output, check=False
+                [*_initialize(server, search), *options], stdout=output, stderr=output, check=False
             )
             if initialized.returncode:
                 _give_up(log)
@@ -98,13 +98,14 @@ async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
     )
 
 
-def _initialize(server: str) -> list[str]:
+def _initialize(server: str, search: str) -> list[str]:
     """Return the command that creates a data folder whose root user has no password."""
     if "MariaDB" not in subprocess.check_output([server, "--version"], text=True):
         return [server, "--no-defaults", "--initialize-insecure"]
-    install = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
+    names = ("mariadb-install-db", "mysql_install_db")
+    install = next(filter(None, (shutil.which(name, path=search) for name in names)), None)
     if install is None:
-        pytest.exit(f"`mariadb-install-db` is missing next to `{server}`: install it too.", 1)
+        pytest.exit("`mariadb-install-db` was not found: install it, or set TEST_DATABASE_URL.", 1)
     return [
         install,
         "--no-defaults",

@@ -39,8 +39,7 @@ def database_server() -> Iterator[URL]:
 async def temporary_database(server: URL) -> AsyncIterator[URL]:
     """Create a database next to the one of `server`; drop it at the end."""
     url = server.set(database=f"{server.database}_{uuid4().hex[:8]}")
-    # The default strategy would also write the new database to the log.
-    await _execute(server, f'CREATE DATABASE "{url.database}" STRATEGY file_copy')
+    await _execute(server, f'CREATE DATABASE "{url.database}"')
     try:
         yield url
     finally:

@@ -22,8 +22,8 @@ def database_server() -> Iterator[URL]:
 @asynccontextmanager
 async def temporary_database(server: URL) -> AsyncIterator[URL]:
     """Name a database file next to the one of `server`; delete it at the end."""
-    beside = Path(server.database or "test.db")
-    path = beside.with_name(f"{beside.stem}_{uuid4().hex[:8]}.db")
+    base = Path(server.database or "test.db")
+    path = base.with_name(f"{base.stem}_{uuid4().hex[:8]}.db")
     url = server.set(database=str(path))
     try:
         yield url

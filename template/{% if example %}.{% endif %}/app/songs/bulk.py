@@ -58,7 +58,7 @@ async def _find_duplicate(session: AsyncSession, batch: list[Row]) -> None:
 
 
 def _read(lines: Iterable[str]) -> Iterator[Row]:
-    reader = csv.DictReader(lines, strict=True, restkey="")
+    reader = csv.DictReader(lines, strict=True)
     try:
         found = Counter(reader.fieldnames or [])
         for fault, columns in (
@@ -70,13 +70,15 @@ def _read(lines: Iterable[str]) -> Iterator[Row]:
                 names = ", ".join(name or "one without a name" for name in sorted(columns))
                 raise SongImportError(f"Line 1: {fault} columns: {names}.")
         for cells in reader:
+            if None in cells:
+                raise SongImportError(f"Line {reader.line_num}: more cells than columns.")
             # An empty cell means no value.
             values = {name: cell for name, cell in cells.items() if cell}
             yield reader.line_num, SongCreate.model_validate(values).model_dump()
     except ValidationError as error:
         problem = error.errors()[0]
-        column = str(problem["loc"][0]) or "more cells than columns"
-        raise SongImportError(f"Line {reader.line_num}: {column}: {problem['msg']}.") from None
+        column, reason = problem["loc"][0], problem["msg"]
+        raise SongImportError(f"Line {reader.line_num}: {column}: {reason}.") from None
     except UnicodeDecodeError:
         raise SongImportError(
             f"Line {reader.line_num + 1} or soon after: the text is not UTF-8."

@@ -13,11 +13,6 @@ from app.songs.bulk import SongImportError, import_songs
 commands = typer.Typer(no_args_is_help=True, help="Manage the catalogue of songs.")
 
 
-@commands.callback()
-def songs() -> None:
-    """Keep `import` a subcommand, although it is the only one."""
-
-
 @commands.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],

@@ -18,6 +18,9 @@ Pattern = Annotated[
     str,
     # Databases disagree about what a backslash means.
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00\\]*$"),
+    Field(
+        description="Matches if case is ignored; `%` stands for any text, `_` for any character."
+    ),
 ]
 
 
@@ -69,11 +72,7 @@ class SongPage(BaseModel):
 
 
 class SongQuery(BaseModel):
-    """Filters, order and page of a list of songs.
-
-    `ilike` ignores case as far as the database does; in its patterns, `%` matches
-    any text and `_` any character.
-    """
+    """Filters, order and page of a list of songs."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import alembic_postgresql_enum as alembic_postgresql_enum  # shows enum types to Alembic
+import alembic_postgresql_enum  # noqa: F401 - registers enum types with Alembic
 from sqlalchemy import JSON, Connection, event
 
 LOCK = 4_707_110_471_067
 """Any number works, as long as nothing else locks it."""
 
 
-def _compare_server_default(*arguments: Any) -> bool | None:
+def _compare_server_default(
+    _context: Any, _inspected: Any, column: Any, found: Any, default: Any, _rendered: Any
+) -> bool | None:
     """Compare JSON and text with quotes here, because Alembic's query fails for them."""
-    column, found, default = arguments[2:5]
     if found is None or default is None:
         return None
     is_json = isinstance(column.type, JSON)

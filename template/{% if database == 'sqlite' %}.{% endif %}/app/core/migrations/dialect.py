@@ -8,9 +8,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event
 
 
-def _compare_server_default(*arguments: Any) -> bool | None:
+def _compare_server_default(
+    _context: Any, _inspected: Any, _column: Any, found: Any, default: Any, _rendered: Any
+) -> bool | None:
     """Compare text here: to Alembic, an empty default or one with a quote always seems new."""
-    found, default, _ = arguments[3:]
     if found is None or default is None or not isinstance(default.arg, str):
         return None
     literal = "'" + default.arg.replace("'", "''") + "'"
@@ -23,7 +24,7 @@ OPTIONS: dict[str, Any] = {
     "compare_server_default": _compare_server_default,
 }
 """SQLite can hardly alter a table, so Alembic copies it instead. DDL is part of the
-transaction, because `prepare` begins it; Alembic does not expect that of SQLite."""
+transaction, because `app/core/dialect.py` begins it; Alembic does not expect that of SQLite."""
 
 
 @contextmanager
