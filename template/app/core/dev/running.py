@@ -1,0 +1,88 @@
+"""Which process serves this project, and with which database."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from app.core.settings import EnvironmentSettings
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / ".dev"
+FILE = FOLDER / "running"
+"""Locked by the running process, which describes itself in it."""
+
+
+class Running(TypedDict):
+    """What a running process says about itself."""
+
+    pid: int
+    address: str
+    database_url: str
+
+
+class _Url(EnvironmentSettings):
+    database_url: str | None = None
+
+
+def has_database_url() -> bool:
+    """Whether DATABASE_URL is set, in the environment or in `.env`."""
+    return _Url.load().database_url is not None
+
+
+def use_running_database() -> None:
+    """Use the database of the running process, unless DATABASE_URL is set."""
+    running = find()
+    if running and not has_database_url():
+        os.environ["DATABASE_URL"] = running["database_url"]
+
+
+@contextmanager
+def claim() -> Iterator[None]:
+    """Be the only process that serves this project.
+
+    Raises:
+        SystemExit: another process does, or the folder cannot be written.
+    """
+    import fcntl  # Windows does not have it
+
+    try:
+        FOLDER.mkdir(exist_ok=True)
+        file = FILE.open("a", encoding="utf-8")
+    except OSError as error:
+        raise SystemExit(f"Error: {FOLDER} cannot be written: {error.strerror}.") from None
+    with file:
+        FILE.chmod(0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = find()
+            where = f"{running['address']}, process {running['pid']}" if running else "starting"
+            raise SystemExit(
+                f"Error: `dev` is already running for this project: {where}."
+            ) from None
+        file.truncate(0)
+        yield
+
+
+def describe(running: Running) -> None:
+    """Say what this process does; it has to have the claim."""
+    FILE.write_text(json.dumps(running), encoding="utf-8")
+
+
+def find() -> Running | None:
+    """Return what the running process says about itself; None if there is none, or it starts."""
+    try:
+        import fcntl
+
+        with FILE.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = FILE.read_text(encoding="utf-8")
+        running: Running | None = json.loads(text) if text else None
+        return running
+    except (ImportError, OSError):
+        pass
+    return None

@@ -1,0 +1,84 @@
+"""Serving the service for development, and restarting it when its code changes."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from functools import partial
+
+import typer
+import uvicorn
+from alembic import command
+from uvicorn.supervisors import ChangeReload
+
+from app.core.dev import running
+from app.core.dev.database import private_database
+from app.core.migrations import alembic_config
+from app.core.settings import DatabaseSettings
+
+
+def serve(host: str, port: int) -> None:
+    """Migrate and serve until Ctrl-C, SIGTERM or the end of the terminal; then stop everything.
+
+    Raises:
+        SystemExit: the service or its database cannot be started.
+    """
+    if sys.platform == "win32":
+        raise SystemExit(
+            "Error: `dev` needs Linux or macOS. Set DATABASE_URL, and run `fastapi dev`."
+        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    with running.claim(), _listen(host, port) as listener:
+        if running.has_database_url():
+            _migrate_and_serve(listener)
+            return
+        with private_database(running.FOLDER) as url:
+            os.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
+            try:
+                _migrate_and_serve(listener)
+            finally:
+                # The database has to be stopped, whatever else comes.
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise SystemExit(
+            f"Error: Port {port} of {host} cannot be used ({error.strerror}): stop the program "
+            "that uses it, or choose another port with --port."
+        ) from None
+
+
+def _migrate_and_serve(listener: socket.socket) -> None:
+    url = DatabaseSettings.load().database_url
+    command.upgrade(alembic_config(), "head")
+    host, port = listener.getsockname()
+    address = f"http://{host}:{port}"
+    running.describe(
+        {
+            "pid": os.getpid(),
+            "address": address,
+            "database_url": url.render_as_string(hide_password=False),
+        }
+    )
+    typer.echo(f"Service:  {address}\nDatabase: {url}\nPress Ctrl-C to stop.")
+    config = uvicorn.Config("app.asgi:app", reload=True, reload_dirs=[str(running.ROOT / "app")])
+    ChangeReload(config, target=partial(_serve, config), sockets=[listener]).run()
+
+
+def _serve(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    """Serve in a child process, which ends with its parent even if that is killed."""
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    uvicorn.Server(config).run(sockets)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,90 @@
+"""MySQL or MariaDB for development and tests, from the server that is installed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import URL
+
+from app.core.dev import server
+from app.core.dialect import DRIVER
+
+SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+"""Some packages install servers in folders that are only on root's PATH."""
+
+
+@contextmanager
+def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
+    """Run a server with its data in `folder`, and yield the URL of a database.
+
+    Args:
+        folder: an existing folder; the data is created there if it does not exist.
+        durable: whether the data survives a crash of the machine.
+
+    Raises:
+        SystemExit: the server cannot be started; the message says why.
+    """
+    program = _find("mariadbd", "mysqld")
+    data, log, pid_file = folder.resolve() / "data", folder / "log", folder.resolve() / "pid"
+    if not data.exists():
+        server.create(data, lambda new: _initialize(program, new), log=log)
+    if not (data / "mysql").is_dir():
+        raise SystemExit(
+            f"Error: {data} is not the data of a MySQL or MariaDB server: move it away, and try again."
+        )
+    server.stop_left_over(pid_file, f"--datadir={data}", signal.SIGTERM)
+    # A path in the project could be too long for a socket. The folder for temporary tables
+    # must not be shared with another server, because MariaDB empties it.
+    with TemporaryDirectory(prefix="mysql-", ignore_cleanup_errors=True) as temporary:
+        start = Path(temporary, "start.sql")
+        start.write_text("CREATE DATABASE IF NOT EXISTS dev")
+        path = f"{temporary}/socket"
+        command = [
+            *(program, "--no-defaults", *_user(), f"--datadir={data}", f"--tmpdir={temporary}"),
+            *(f"--socket={path}", "--skip-networking", f"--pid-file={pid_file}"),
+            f"--init-file={start}",
+        ]
+        if not durable:
+            command += ["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"]
+        with server.running(command, log=log, is_ready=lambda: _greets(path)):
+            yield URL.create(DRIVER, "root", database="dev", query={"unix_socket": path})
+
+
+def _find(*names: str) -> str:
+    """Return the first of these programs that is installed."""
+    for name in names:
+        if path := shutil.which(name, path=SEARCHED):
+            return path
+    raise SystemExit(
+        f"Error: Neither `{'` nor `'.join(names)}` was found: install MariaDB or MySQL, or set "
+        "DATABASE_URL (TEST_DATABASE_URL for tests) to a database on another server."
+    )
+
+
+def _initialize(program: str, data: Path) -> list[str | Path]:
+    """Return the command that creates data whose root user has no password."""
+    version = subprocess.check_output([program, "--version"], text=True)  # noqa: S603
+    if "MariaDB" in version:
+        install = _find("mariadb-install-db", "mysql_install_db")
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+    else:
+        install, options = program, ["--initialize-insecure"]
+    folders = [f"--datadir={data}", f"--tmpdir={data.parent}"]
+    return [install, "--no-defaults", *_user(), *folders, *options]
+
+
+def _user() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def _greets(path: str) -> bool:
+    """Whether the server accepts connections: it listens before that, but says nothing."""
+    with socket.socket(socket.AF_UNIX) as attempt:
+        attempt.settimeout(server.START_TIMEOUT)
+        return attempt.connect_ex(path) == 0 and bool(attempt.recv(1))

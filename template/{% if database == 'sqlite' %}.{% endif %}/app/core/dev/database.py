@@ -1,0 +1,15 @@
+"""SQLite for development: the file that is the default of DATABASE_URL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from app.core.settings import DatabaseSettings
+
+
+@contextmanager
+def private_database(_: Path) -> Iterator[URL]:
+    """Return the URL of the database, which needs no server."""
+    yield DatabaseSettings.load().database_url
