@@ -1,4 +1,4 @@
-"""In which order a new migration has its steps."""
+"""The order of operations in a new migration."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from app.core.migrations.autogenerate import order_steps
 
 
 def tables(**references: list[str]) -> list[Table]:
-    """Tables, each with foreign keys to others."""
+    """Return tables with foreign keys to the given tables."""
     metadata = MetaData()
     return [
         Table(
@@ -36,7 +36,7 @@ def tables(**references: list[str]) -> list[Table]:
 
 
 def ordered(*steps: MigrateOperation, down: bool = False) -> list[Any]:
-    """What becomes of the steps of a migration."""
+    """Return the operations of a migration in their final order."""
     up_steps, down_steps = UpgradeOps(ops=[]), DowngradeOps(ops=[])
     (down_steps if down else up_steps).ops = list(steps)
     script = MigrationScript("1", up_steps, down_steps)

@@ -18,7 +18,7 @@ async def test_a_database_goes_up_and_down(run: Cli, scratch_database: URL) -> N
 
 
 async def test_a_revision_may_look_like_an_option(run: Cli, scratch_database: URL) -> None:
-    """-1 is the one before; where there is none, it is Alembic that says so."""
+    """-1 is the previous revision; if there is none, Alembic reports that."""
     assert str(await run("db", "downgrade", "-1", url=scratch_database)).startswith("Error: ")
 
 

@@ -1,4 +1,4 @@
-"""What the commands of the service print, write and ask Alembic for."""
+"""The output, files and Alembic calls of the service's commands."""
 
 from io import StringIO
 from pathlib import Path
@@ -16,14 +16,14 @@ from tests.proofs.kit import Cli, table_names
 
 @pytest.fixture
 def revisions(migration_config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder with the migrations that the commands use."""
+    """The folder of the migrations that the commands use."""
     monkeypatch.setattr(cli, "alembic_config", lambda: migration_config)
     return Path(migration_config.get_main_option("script_location") or "", "versions")
 
 
 @pytest.fixture
 def output(migration_config: Config) -> StringIO:
-    """What Alembic prints."""
+    """The output of Alembic."""
     migration_config.stdout = StringIO()
     return migration_config.stdout
 
@@ -171,5 +171,5 @@ def test_logs_are_configured_unless_only_help_is_wanted(
 
 
 def test_an_unexpected_error_does_not_show_local_variables() -> None:
-    """They can be passwords."""
+    """They can contain passwords."""
     assert not cli.cli.pretty_exceptions_show_locals

@@ -1,4 +1,4 @@
-"""Requests at the same time neither fail nor overwrite each other's work."""
+"""Concurrent requests neither fail nor overwrite each other's changes."""
 
 import asyncio
 

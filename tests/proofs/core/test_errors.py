@@ -1,4 +1,4 @@
-"""What error responses, and the log lines about them, contain."""
+"""Contents of error responses and of their log lines."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ STATEMENT = "SELECT secret"
 
 
 class AwayError(OSError):
-    """What any of the databases is out of reach with."""
+    """The error of an unreachable database, on any driver."""
 
     sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
 

@@ -91,7 +91,7 @@ AddFeature = Callable[..., None]
 
 @pytest.fixture
 def add_feature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFeature]:
-    """Adds a folder with these modules to an application that has no others."""
+    """Add a feature with these modules to a bare application."""
     folders = tmp_path / "features"
     folders.mkdir()
     monkeypatch.setattr(app, "__path__", [str(folders)])
@@ -140,7 +140,7 @@ def test_a_features_commands_have_its_name(add_feature: AddFeature) -> None:
 def test_the_models_of_all_features_are_there(
     add_feature: AddFeature, collect: Callable[[], object]
 ) -> None:
-    """A table can refer to one of a feature that has nothing but tables."""
+    """Foreign keys can refer to tables of a feature that has only models."""
     add_feature("visitors", models="")
 
     collect()

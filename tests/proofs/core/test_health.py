@@ -12,7 +12,7 @@ from tests.proofs.kit import create_app, running
 
 
 def later() -> list[SimpleNamespace]:
-    """The service's revisions, and one more that the database does not have."""
+    """The service's revisions, and one more that the database lacks."""
     config = ScriptDirectory.from_config(migrations.alembic_config())
     return [
         SimpleNamespace(revision="later"),
@@ -66,7 +66,7 @@ async def test_a_database_that_was_never_migrated_is_not_ready(
 async def test_a_newer_schema_is_that_of_the_next_version(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever migrates before the new version is there does not put the old one out of service."""
+    """Migrating before the new version is deployed does not take the old one out of service."""
     monkeypatch.setattr(migrations, "_current_revisions", lambda _: {"later"})
 
     with capture_logs() as logs:

@@ -1,4 +1,4 @@
-"""Nothing that a test does reaches the next one."""
+"""No test affects the next one."""
 
 import asyncio
 from typing import Any
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("shop_app")
 async def test_every_test_starts_clean(
     client: AsyncClient, session: AsyncSession, mode: str, run: int
 ) -> None:
-    """Each run would find the rows of the one before it, or fail to add them again."""
+    """Otherwise, a run would find the previous run's rows, or fail to add them again."""
     assert list(await session.scalars(select(Item))) == []
 
     await add_item(session, name="arranged")
@@ -41,7 +41,7 @@ async def test_every_test_starts_clean(
 async def test_every_test_has_an_empty_scratch_database(
     scratch_engine: AsyncEngine, run: int
 ) -> None:
-    """Each run would find the tables of the one before it."""
+    """Otherwise, a run would find the previous run's tables."""
     assert await table_names(scratch_engine) == set()
 
     async with scratch_engine.begin() as connection:
@@ -103,9 +103,8 @@ async def test_many_objects_are_read_again_with_one_query(
 
     selects = [statement for statement in statements if statement.startswith("SELECT")]
     assert len(held) == 23
-    assert (
-        len(selects) <= 4
-    )  # items; items whose parts were read, and these parts twice; items whose parts were read, and these parts
+    # Items; items with loaded parts, and their parts.
+    assert len(selects) <= 4
 
 
 async def test_requests_at_once_name_the_marker(client: AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""How long a request body can be."""
+"""Limits on the size of request bodies, and on the duration of tests."""
 
 import asyncio
 from typing import Any

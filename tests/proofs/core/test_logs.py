@@ -1,4 +1,4 @@
-"""How logs are written, and what a request's line has."""
+"""Log formats, and the contents of request log lines."""
 
 import importlib
 import json

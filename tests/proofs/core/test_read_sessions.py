@@ -1,4 +1,4 @@
-"""Sessions that only read, and the one session of a request."""
+"""Read-only sessions, and the single session per request."""
 
 import asyncio
 from typing import Annotated, Any
@@ -38,7 +38,7 @@ Writing = Annotated[AsyncSession, Depends(writing_guard)]
 
 @pytest.fixture
 def seen(app: FastAPI) -> list[AsyncSession]:
-    """The sessions that a request was given."""
+    """The sessions passed to a request."""
     seen: list[AsyncSession] = []
 
     async def note_reading(session: ReadSessionDep) -> None:
@@ -116,7 +116,7 @@ async def test_a_request_has_one_session(
 async def test_an_overridden_dependency_can_write(
     app: FastAPI, client: AsyncClient, seen: list[AsyncSession]
 ) -> None:
-    """FastAPI does not say what overrides a dependency depends on."""
+    """FastAPI does not report the dependencies of an override."""
     app.dependency_overrides[reading_guard] = writing_guard
 
     await client.get("/proofs/reader")
@@ -239,7 +239,7 @@ async def test_a_reader_sees_one_snapshot(
 async def test_requests_that_read_and_then_write_do_not_fail(
     app: FastAPI, client: AsyncClient, session: AsyncSession
 ) -> None:
-    """On SQLite, a transaction that begins by reading could not write later."""
+    """On SQLite, a transaction that starts with a read could not write later."""
     item = await add_item(session, stock=0)
 
     @app.get("/proofs/count")

@@ -60,7 +60,7 @@ def test_machines_get_json(settings: CoreSettings) -> None:
 
 def test_the_server_does_not_log_requests_a_second_time(settings: CoreSettings) -> None:
     with logging_configured(settings):
-        # What uvicorn asks, to know whether it has to put its line together.
+        # uvicorn checks this to decide whether to format an access log line.
         assert not logging.getLogger("uvicorn.access").hasHandlers()
 
 

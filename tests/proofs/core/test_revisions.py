@@ -1,4 +1,4 @@
-"""Migrations are written for what changes in the models."""
+"""Migrations are generated from changes to the models."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def forget_tables() -> None:
 
 
 def define_tables(*columns: Column[Any]) -> None:
-    """Define, or replace, the models of two tables, of which one refers to the other."""
+    """Define or replace the models of two tables, one of which refers to the other."""
     forget_tables()
     Table("proof_cars", Base.metadata, Column("id", Integer, primary_key=True), *columns)
     Table(

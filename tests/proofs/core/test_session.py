@@ -1,4 +1,4 @@
-"""The test's session and the handlers' sessions see each other's work."""
+"""The test's session and the handlers' sessions see each other's changes."""
 
 import pytest
 from httpx2 import AsyncClient
@@ -70,7 +70,7 @@ async def test_an_object_that_a_handler_deleted_is_gone(
 async def test_what_goes_with_a_deleted_object_is_gone(
     client: AsyncClient, session: AsyncSession
 ) -> None:
-    """The item is in the session first, and its parts go with it."""
+    """The item is added before its part, and deleting it cascades to the part."""
     item = await add_item(session)
     part = Part(item_id=item.id)
     session.add(part)

@@ -1,4 +1,4 @@
-"""What can be set, and what is refused."""
+"""Valid and invalid settings."""
 
 from pathlib import Path
 

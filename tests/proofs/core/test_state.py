@@ -1,4 +1,4 @@
-"""What the service finds out about its database when it starts, and what probes say."""
+"""Database checks at startup and in probes."""
 
 import asyncio
 import tomllib
@@ -17,7 +17,7 @@ from tests.proofs.kit import create_app, running
 
 
 def pending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a migration be pending."""
+    """Make a migration pending."""
 
     async def state(_: object) -> str:
         return "pending"
@@ -131,7 +131,7 @@ async def test_a_stale_schema_says_what_to_run(
 
 
 def test_the_probe_answers_within_three_seconds() -> None:
-    """By then, the caller may no longer be waiting."""
+    """Callers may stop waiting after that."""
     assert health.READY_TIMEOUT == 3
 
 

@@ -1,4 +1,4 @@
-"""What a request does is committed before it is answered, or not at all."""
+"""A request's changes are committed before the response, or not at all."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ async def count(session: AsyncSession) -> int:
 
 
 def pool_is_full(engine: AsyncEngine) -> bool:
-    """Whether every connection is back."""
+    """Return whether all connections are back in the pool."""
     assert isinstance(engine.pool, AsyncAdaptedQueuePool)
     return engine.pool.checkedout() == 0
 
@@ -69,7 +69,7 @@ async def test_a_commit_that_fails_is_a_conflict(
 async def test_an_insert_that_fails_can_be_tried_again(
     client: AsyncClient, session: AsyncSession
 ) -> None:
-    """https://stackoverflow.com/q/77079297 asks for this."""
+    """See https://stackoverflow.com/q/77079297."""
     arranged = await add_item(session, name="arranged")
     names = ["Max", "Cody", "Robin"]
 
@@ -128,7 +128,7 @@ async def test_a_response_that_fails_validation_leaves_nothing_behind(
 async def test_a_session_is_closed_when_its_request_has_committed(
     app: FastAPI, client: AsyncClient
 ) -> None:
-    """What is added to it later would be lost."""
+    """Objects added to it later would be lost."""
     kept: list[AsyncSession] = []
 
     @app.get("/keep")

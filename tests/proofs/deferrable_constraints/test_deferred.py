@@ -1,4 +1,4 @@
-"""A constraint that is checked only by the commit."""
+"""Constraints that are checked only at commit."""
 
 import pytest
 from fastapi import APIRouter, FastAPI

@@ -1,4 +1,4 @@
-"""The example: what its routes document, store, and take."""
+"""The example: OpenAPI documentation, storage, and limits."""
 
 from datetime import date
 from typing import Any

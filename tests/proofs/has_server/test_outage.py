@@ -1,4 +1,4 @@
-"""The database goes away while the service has connections to it."""
+"""Outages of the database while the service is connected to it."""
 
 import asyncio
 

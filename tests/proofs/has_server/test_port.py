@@ -1,4 +1,4 @@
-"""The port of a database's server."""
+"""Port of the database server."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""MySQL: settings of its connections, which errors are temporary, and URLs."""
+"""MySQL: connection settings, temporary errors, and URLs."""
 
 import asyncio
 from typing import Any, cast
@@ -83,7 +83,7 @@ def test_how_the_pool_is_made(settings: CoreSettings) -> None:
     pool = cast("Any", engine.pool)
 
     assert (pool.size(), pool._max_overflow, pool._timeout) == (2, 0, 0.25)
-    # Less than the server's default wait_timeout of eight hours.
+    # Below the server's default wait_timeout of eight hours.
     assert pool._recycle == 3600
     assert engine.sync_engine.hide_parameters
 

@@ -29,7 +29,7 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
 
 
 async def test_a_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -> None:
-    """The driver's message quotes it."""
+    """The driver's message quotes the value."""
     app = create_app(settings)
 
     @app.get("/broken")
@@ -48,7 +48,7 @@ async def test_a_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -
 async def test_through_pgbouncer_no_statement_is_prepared_under_a_name_used_before(
     settings: CoreSettings,
 ) -> None:
-    """Another client may have taken the server connection, and the name, meanwhile."""
+    """Another client can use the same server connection, and the same names, in between."""
     engine = create_engine(settings.model_copy(update={"database_pgbouncer": True}))
 
     names: set[str] = set()

@@ -1,4 +1,4 @@
-"""PostgreSQL: settings of its connections, which errors are temporary, and URLs."""
+"""PostgreSQL: connection settings, temporary errors, and URLs."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -186,7 +186,7 @@ def test_pending_migrations_are_one_transaction() -> None:
 
 
 async def test_the_lock_ends_with_the_migrations(engine: AsyncEngine) -> None:
-    """A connection that has migrated may do other work, which nobody has to wait for."""
+    """After migrating, the connection can do other work without blocking other migrations."""
     locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
     async with engine.connect() as connection:
         assert connection.sync_connection

@@ -1,4 +1,4 @@
-"""SQLite: settings of its connections, which errors are temporary, and migrations."""
+"""SQLite: connection settings, temporary errors, and migrations."""
 
 import sqlite3
 from types import SimpleNamespace
@@ -241,7 +241,7 @@ async def test_after_a_refused_migration_the_connection_is_as_before(
         driver: Any = (await connection.get_raw_connection()).driver_connection
         assert not driver.in_transaction
         assert await connection.scalar(text("PRAGMA foreign_keys")) == 1
-        # The check ends with the migration.
+        # The check applies only during the migration.
         await connection.execute(text("PRAGMA defer_foreign_keys = ON"))
         await connection.execute(text("INSERT INTO wheels VALUES (NULL)"))
         await connection.commit()

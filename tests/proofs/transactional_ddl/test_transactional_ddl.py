@@ -1,4 +1,4 @@
-"""A migration is done completely, or not at all."""
+"""Migrations are atomic."""
 
 from pathlib import Path
 
