@@ -1,4 +1,4 @@
-"""The same answers give the same bytes, whoever renders them, where and when."""
+"""The same answers give the same bytes for every user, on every machine, at any time."""
 
 import os
 import stat
@@ -27,7 +27,7 @@ combinations = pytest.mark.parametrize("combination", behavioural_product(), ids
 
 
 def contents(project: Path) -> dict[str, tuple[bytes, bool]]:
-    """Return each file's bytes, and whether it can be executed."""
+    """Return the contents of each file, and whether it is executable."""
     return {
         path.relative_to(project).as_posix(): (
             path.read_bytes(),
@@ -39,7 +39,7 @@ def contents(project: Path) -> dict[str, tuple[bytes, bool]]:
 
 @combinations
 def test_two_people(combination: Combination, template: Template, tmp_path: Path) -> None:
-    """Home, working directory, locale, time zone, umask, hash seed and settings do not matter."""
+    """Home, working directory, locale, time zone, umask, hash seed and settings have no effect."""
     answers = {**TEXTS, **combination.answers}
     here = template.render(tmp_path / "here", answers)
     home = tmp_path / "home"

@@ -1,4 +1,4 @@
-"""What each answer changes is written down in tests/golden/, and nothing else changes."""
+"""tests/golden/ describes all changes that answers cause."""
 
 from pathlib import Path
 
@@ -9,21 +9,21 @@ from support.golden import GOLDEN, changed_paths, surprises
 from support.questions import behavioural_product
 from support.rendering import Renders
 
-ADVICE = f"Run `{golden.COMMAND}`, and review what it changes in tests/golden/."
+ADVICE = f"Run `{golden.COMMAND}`, and review the changes in tests/golden/."
 
 
 @pytest.mark.parametrize("change", golden.every_change(), ids=str)
 def test_an_answer_changes_what_was_reviewed(change: golden.Change, render: Renders) -> None:
-    """Whoever reviews a change to the template has seen what it does to the services."""
+    """Reviewers of a template change see its effect on services."""
     file = GOLDEN / f"{change}.diff"
     expected = file.read_text(encoding="utf-8") if file.exists() else None
     assert change.text(render) == expected, ADVICE
 
 
 def test_two_answers_together_are_no_surprise(render: Renders) -> None:
-    """What two answers do together is what each of them does, or was reviewed."""
+    """The effect of two answers is the sum of their effects, or it has a reviewed file."""
     assert list(golden.pairs())
-    # Those of one answer have the test above; whatever else is there belongs to two.
+    # All other files in the folder belong to pairs.
     single = {f"{change}.diff" for change in golden.every_change()}
     kept = {
         path.name: path.read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def test_two_answers_together_are_no_surprise(render: Renders) -> None:
 
 
 def test_changes_are_told_apart() -> None:
-    """What is added, removed and touched is listed; what stays the same is not."""
+    """Added, removed and changed paths are listed; unchanged paths are not."""
     before = {"same": "1", "touched": "1", "removed": "1"}
     after = {"same": "1", "touched": "2", "added": "1"}
 
@@ -57,14 +57,14 @@ def test_changes_are_told_apart() -> None:
 def test_more_than_both_is_a_surprise(
     one: str | None, other: str | None, both: str | None, surprised: bool
 ) -> None:
-    """Two changes of one file merge, or somebody has to look at what became of them."""
+    """Changes to one file merge cleanly, or count as a surprise."""
     texts = [{} if text is None else {"file": text} for text in (one, other, both)]
 
     assert surprises({"file": "a\nb\nc\nd\n"}, *texts) == (["file"] if surprised else [])
 
 
 def test_every_answer_is_met_in_few_combinations() -> None:
-    """As many combinations as the question with the most answers has, and not their product."""
+    """The number of combinations is that of the largest question, not the product."""
     everything = behavioural_product()
     few = golden.with_each_answer(everything)
 
@@ -75,7 +75,7 @@ def test_every_answer_is_met_in_few_combinations() -> None:
 
 
 def test_the_answers_file_is_left_out(tmp_path: Path) -> None:
-    """It names every question, so that each new one would change every golden file."""
+    """Copier's answers file names every question, so each new one would change all golden files."""
     for name, text in (("before", "a: 1\n"), ("after", "a: 1\nb: 2\n")):
         (tmp_path / name).mkdir()
         (tmp_path / name / golden.ANSWERS_FILE).write_text(text, encoding="utf-8")
