@@ -77,7 +77,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", HARMLESS, ids=ascii)
-def test_text_that_looks_like_something_else(text: str, template: Template, tmp_path: Path) -> None:
+def test_special_text_is_rendered_verbatim(text: str, template: Template, tmp_path: Path) -> None:
     """The answer is rendered as plain text in every file, and the formatter accepts the files."""
     answers = {**dict.fromkeys(ONE_LINE, text), "project_slug": "service"}
 
@@ -89,7 +89,7 @@ def test_text_that_looks_like_something_else(text: str, template: Template, tmp_
 
 @pytest.mark.parametrize("question", ONE_LINE)
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: ascii(text[:10]))
-def test_text_that_is_not_one_line(
+def test_multiline_text_is_refused(
     question: str, text: str, template: Template, tmp_path: Path
 ) -> None:
     """One sentence says so, and no files are written."""
@@ -101,7 +101,7 @@ def test_text_that_is_not_one_line(
 
 
 @pytest.mark.parametrize("first", range(0, len(HARMLESS), len(ONE_LINE)))
-def test_the_answers_are_read_back(first: int, history: History, tmp_path: Path) -> None:
+def test_recopy_reads_answers_back(first: int, history: History, tmp_path: Path) -> None:
     """Special text in .copier-answers.yml is quoted correctly."""
     answers: dict[str, Answer] = {
         "project_slug": "null",
@@ -121,7 +121,7 @@ def test_the_answers_are_read_back(first: int, history: History, tmp_path: Path)
 @pytest.mark.parametrize(
     ("question", "scalar"), product_of_either(TEXT_OPTIONS, NOT_TEXT), ids=ascii
 )
-def test_a_data_file_without_quotes(
+def test_unquoted_values_in_a_data_file_are_refused(
     question: str, scalar: str, template: Template, tmp_path: Path
 ) -> None:
     """A name that YAML parses as a number or as false is refused, not converted."""
@@ -136,7 +136,9 @@ def test_a_data_file_without_quotes(
 
 
 @pytest.mark.parametrize(("text", "meant"), YES_OR_NO.items())
-def test_yes_and_no_as_text(text: str, meant: bool, template: Template, tmp_path: Path) -> None:
+def test_boolean_text_is_accepted(
+    text: str, meant: bool, template: Template, tmp_path: Path
+) -> None:
     """As passed by `--data example=...`."""
     project = template.render(tmp_path / "service", {"example": text})
 
@@ -149,7 +151,7 @@ def test_yes_and_no_as_text(text: str, meant: bool, template: Template, tmp_path
     product_of_either([q.name for q in read_questions().values() if q.answers], NO_CHOICE),
     ids=lambda value: ascii(value)[:20],
 )
-def test_what_is_no_choice(
+def test_unknown_choices_are_refused(
     question: str, answer: object, template: Template, tmp_path: Path
 ) -> None:
     """One sentence lists the choices, and no files are written."""
@@ -160,7 +162,7 @@ def test_what_is_no_choice(
     assert not (tmp_path / "service").exists()
 
 
-def test_numbers_from_a_data_file_can_be_choices(template: Template, tmp_path: Path) -> None:
+def test_numeric_choices_in_a_data_file_are_accepted(template: Template, tmp_path: Path) -> None:
     """An unquoted 3.12 is accepted."""
     project = template.render(tmp_path / "service", yaml.safe_load("python_version: 3.12"))
 
@@ -168,7 +170,9 @@ def test_numbers_from_a_data_file_can_be_choices(template: Template, tmp_path: P
 
 
 @pytest.mark.parametrize("given_in", ["--data", "--data-file"])
-def test_answers_of_the_command(given_in: str, template: Template, tmp_path: Path) -> None:
+def test_answers_on_the_command_line_are_rendered(
+    given_in: str, template: Template, tmp_path: Path
+) -> None:
     """Answers can be given as strings and as YAML."""
     answers: dict[str, Answer] = {
         "project_name": "1e3",
@@ -216,7 +220,7 @@ ANSWERS = st.fixed_dictionaries(
 """Random answers to any questions."""
 
 
-def test_any_answers(template: Template) -> None:
+def test_random_answers_are_rendered_or_refused(template: Template) -> None:
     """Renders are complete, and contain exactly the given answers."""
     seen = []
 

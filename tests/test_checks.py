@@ -97,7 +97,7 @@ def project(make_project: Callable[..., Project], tmp_path: Path) -> Project:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_stage_fails(
+def test_stage_detects_fault(
     fault: str, project: Project, tmp_path: Path, servers: Callable[[Combination], DatabaseServer]
 ) -> None:
     """The failure names the stage that detected the fault."""

@@ -77,7 +77,7 @@ def everything_is_run(script: str, folder: Path) -> None:
     assert calls == CALLS
 
 
-def test_everything_is_run(tmp_path: Path) -> None:
+def test_run_checks_everything(tmp_path: Path) -> None:
     """The tests run with the README's command."""
     everything_is_run(RUN, tmp_path)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def test_everything_is_run(tmp_path: Path) -> None:
         ("--locked", "--frozen"),
     ],
 )
-def test_what_is_left_out_of_the_check_is_noticed(old: str, new: str, tmp_path: Path) -> None:
+def test_missing_steps_are_detected(old: str, new: str, tmp_path: Path) -> None:
     """`everything_is_run` detects missing steps."""
     assert old in RUN
     with pytest.raises(AssertionError):
@@ -103,14 +103,14 @@ def test_what_is_left_out_of_the_check_is_noticed(old: str, new: str, tmp_path: 
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_the_first_failure_ends_the_check(call: str, tmp_path: Path) -> None:
+def test_run_stops_at_first_failure(call: str, tmp_path: Path) -> None:
     """The exit code reports the failure."""
     finished, calls = play(RUN, tmp_path, "uv", "mariadbd", "pgbouncer", fails=call)
     assert finished.exit_code != 0
     assert calls == CALLS[: CALLS.index(call) + 1]
 
 
-def test_what_is_missing_is_installed(tmp_path: Path) -> None:
+def test_run_installs_missing_servers(tmp_path: Path) -> None:
     """Packages provide the servers, and start none during installation."""
     finished, calls = play(RUN, tmp_path, "uv", "apt-get", "sudo")
     assert finished.exit_code == 0, finished.report()
@@ -220,14 +220,14 @@ def test_workflows_check_everything(workflow: str, check: Check) -> None:
         ("ci", the_history_is_there, "@de0fac2e4500dabe0009e67214ff5f5447ce83dd", "@v6"),
     ],
 )
-def test_what_rots_is_noticed(workflow: str, check: Check, old: str, new: str) -> None:
+def test_broken_workflows_are_detected(workflow: str, check: Check, old: str, new: str) -> None:
     """The workflow checks detect faults."""
     assert old in WORKFLOWS[workflow]
     with pytest.raises((AssertionError, ValueError)):
         check(WORKFLOWS[workflow].replace(old, new))
 
 
-def test_no_workflow_is_left_out() -> None:
+def test_every_workflow_is_checked() -> None:
     """New workflows must be checked, too."""
     assert {name for name, _ in CHECKS} == WORKFLOWS.keys()
 
@@ -282,7 +282,7 @@ def test_a_version_is_released_once(repository: Path) -> None:
     assert not (repository / "gh.log").exists()
 
 
-def test_a_release_needs_its_notes(repository: Path) -> None:
+def test_release_requires_changelog_section(repository: Path) -> None:
     """Nothing is released without release notes."""
     (repository / "CHANGELOG.md").write_text("# Changelog\n", encoding="utf-8")
 

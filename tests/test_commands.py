@@ -35,7 +35,7 @@ DONE_HERE = {
 
 @pytest.mark.needs_server
 @DATABASES
-def test_the_workflow_runs(
+def test_service_workflow_runs(
     combination: Combination,
     make_project: Callable[..., Project],
     servers: Callable[[Combination], DatabaseServer],
@@ -202,7 +202,7 @@ def faults(text: str, project: Project, inside: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_the_repositorys_commands_exist(
+def test_repository_commands_are_valid(
     name: str, kept_projects: Callable[[Combination], Project]
 ) -> None:
     """Copied commands work."""
@@ -211,7 +211,7 @@ def test_the_repositorys_commands_exist(
 
 
 @DATABASES
-def test_a_services_commands_exist(
+def test_service_readme_commands_are_valid(
     combination: Combination, kept_projects: Callable[[Combination], Project]
 ) -> None:
     """The commands in a service's README work."""
@@ -223,7 +223,7 @@ def test_a_services_commands_exist(
 
 @DATABASES
 @pytest.mark.parametrize("name", ["_message_after_copy", "_message_after_update"])
-def test_a_messages_commands_exist(
+def test_message_commands_are_valid(
     name: str, combination: Combination, kept_projects: Callable[[Combination], Project]
 ) -> None:
     """The commands in Copier's messages work."""
@@ -255,7 +255,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("command", WRONG)
-def test_a_wrong_command_is_found(
+def test_wrong_commands_are_detected(
     command: str, kept_projects: Callable[[Combination], Project]
 ) -> None:
     """Wrong commands are detected in code blocks, inline code and messages."""

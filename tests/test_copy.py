@@ -63,7 +63,7 @@ def copy(template: Template, destination: Path, *options: str) -> Finished:
 
 
 @pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
-def test_copy_without_a_terminal(
+def test_copy_works_without_a_terminal(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:
     """Nothing is prompted, no trust is required, and the message lists the next steps."""
@@ -90,7 +90,7 @@ def test_bad_answers_are_refused(
 
 
 @pytest.mark.parametrize("question", TEXT_OPTIONS)
-def test_the_prompt_refuses_what_data_may_not_be(question: str) -> None:
+def test_prompt_validates_like_data_option(question: str) -> None:
     """Prompted answers are validated by the same rules as `--data`."""
     validator = read_questions()[question].details["validator"]
     assert validator == (
@@ -98,7 +98,7 @@ def test_the_prompt_refuses_what_data_may_not_be(question: str) -> None:
     ).replace("question", question)
 
 
-def test_slugs_that_are_taken_are_refused(
+def test_reserved_slugs_are_refused(
     kept_projects: Callable[[Combination], Project],
 ) -> None:
     """A service must not replace its dependencies or the commands in its environment."""
@@ -118,7 +118,7 @@ def test_slugs_that_are_taken_are_refused(
     ("name", "slug"),
     [("Song catalogue", "song-catalogue"), ("FastAPI", "fastapi-service"), ("曲", "my-service")],
 )
-def test_every_name_makes_a_slug(name: str, slug: str, template: Template, tmp_path: Path) -> None:
+def test_default_slugs_are_valid(name: str, slug: str, template: Template, tmp_path: Path) -> None:
     """The default slug is always valid."""
     destination = tmp_path / "service"
     template.render(destination, {"project_name": name})
@@ -131,7 +131,7 @@ def is_one_sentence(text: str) -> bool:
 
 
 @pytest.mark.parametrize("bad", ["project_slug=My Service!", "database=oracle"])
-def test_the_command_fails_on_bad_answers(bad: str, template: Template, tmp_path: Path) -> None:
+def test_copy_fails_on_bad_answers(bad: str, template: Template, tmp_path: Path) -> None:
     """The exit code reports the failure, and the output is one sentence."""
     destination = tmp_path / "service"
     refused = copy(template, destination, "--data", bad)

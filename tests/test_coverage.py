@@ -16,7 +16,7 @@ def write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def test_coverage_names_what_was_not_run(
+def test_coverage_lists_uncovered_lines(
     kept_projects: Callable[[Combination], Project], tmp_path: Path
 ) -> None:
     """Lines, branches and unimported files are listed; code in greenlets counts as covered."""

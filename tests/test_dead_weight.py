@@ -48,7 +48,7 @@ def test_every_dependency_is_used(combination: Combination, rendered: Rendered) 
 
 
 @pytest.mark.parametrize("name", [name for name, q in read_questions().items() if q.answers])
-def test_what_an_option_needs_has_a_reason(name: str, render: Renders) -> None:
+def test_option_dependencies_have_reasons(name: str, render: Renders) -> None:
     """Each dependency comes with one answer, and has a reason in the option's description."""
     answers = read_questions()[name].answers
     counts = Counter(each for answer in answers for each in requirements(render({name: answer})))
@@ -86,13 +86,13 @@ def test_every_setting_is_read(combination: Combination, rendered: Rendered) -> 
     assert not idle_settings(rendered(combination))
 
 
-def test_names_that_tools_look_for_are_still_there(rendered: Rendered) -> None:
+def test_read_by_name_patterns_match_files(rendered: Rendered) -> None:
     """Each pattern in READ_BY_NAME matches a file."""
     names = {name for each in every_choice() for name in texts_in(rendered(each))}
     assert {pattern for name in names for pattern in looked_for(name)} == READ_BY_NAME.keys()
 
 
-def test_excuses_for_names_are_still_needed(rendered: Rendered) -> None:
+def test_name_excuses_are_needed(rendered: Rendered) -> None:
     """A needless excuse would hide the next mistake."""
     needed = {excuse for each in behavioural_product() for excuse in needed_excuses(rendered(each))}
     assert needed == {*USED_BY_LIBRARIES, *USED_BY_LIBRARIES_IN_TESTS}

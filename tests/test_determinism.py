@@ -38,7 +38,9 @@ def contents(project: Path) -> dict[str, tuple[bytes, bool]]:
 
 
 @combinations
-def test_two_people(combination: Combination, template: Template, tmp_path: Path) -> None:
+def test_render_is_independent_of_environment(
+    combination: Combination, template: Template, tmp_path: Path
+) -> None:
     """Home, working directory, locale, time zone, umask, hash seed and settings have no effect."""
     answers = {**TEXTS, **combination.answers}
     here = template.render(tmp_path / "here", answers)
@@ -67,7 +69,9 @@ def test_two_people(combination: Combination, template: Template, tmp_path: Path
 
 
 @combinations
-def test_doing_it_again(combination: Combination, history: History, tmp_path: Path) -> None:
+def test_recopy_and_update_change_nothing(
+    combination: Combination, history: History, tmp_path: Path
+) -> None:
     """`copier recopy`, and an update to the same version, change nothing."""
     project = history.current.render(tmp_path / "service", {**TEXTS, **combination.answers})
     begin(project)

@@ -101,7 +101,7 @@ def test_files_parse_and_agree(
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
 @pytest.mark.parametrize("combination", behavioural_product(), ids=str)
-def test_every_python_version_is_born_formatted(
+def test_render_is_formatted_for_every_python(
     combination: Combination, version: str, template: Template, tmp_path: Path
 ) -> None:
     """The formatter and the linter depend on the minimum Python version."""

@@ -25,7 +25,7 @@ def project(
 @pytest.fixture(scope="module")
 def runner(project: Project) -> Iterator[Runner]:
     """A forking process."""
-    with forking(project, {"COLOUR": "green"}) as runner:
+    with forking(project, {"COLOR": "green"}) as runner:
         yield runner
 
 
@@ -42,9 +42,11 @@ def write(project: Project) -> Callable[[str, str], Path]:
     return write
 
 
-def test_a_run_is_reported_as_by_pytest(runner: Runner, write: Callable[[str, str], Path]) -> None:
+def test_run_reports_exit_code_and_output(
+    runner: Runner, write: Callable[[str, str], Path]
+) -> None:
     """Each run has its own exit code and output, and the given environment."""
-    write("test_passes.py", "import os\ndef test_it(): assert os.environ['COLOUR'] == 'green'\n")
+    write("test_passes.py", "import os\ndef test_it(): assert os.environ['COLOR'] == 'green'\n")
     write("test_fails.py", "def test_it(): assert 'a' == 'b'\n")
     failed = runner.pytest("apart/test_fails.py")
     assert failed.exit_code == 1
@@ -58,16 +60,14 @@ def test_a_run_is_reported_as_by_pytest(runner: Runner, write: Callable[[str, st
     assert "test_fails" not in passed.stdout
 
 
-def test_a_run_sees_no_module_of_this_suite(
-    runner: Runner, write: Callable[[str, str], Path]
-) -> None:
+def test_run_cannot_import_suite_modules(runner: Runner, write: Callable[[str, str], Path]) -> None:
     """Some suite modules share names with libraries."""
     text = "import importlib.util as util\ndef test_it(): assert util.find_spec('{}') is None\n"
     write("test_modules.py", text.format("forked"))
     assert runner.pytest("apart/test_modules.py").exit_code == 0
 
 
-def test_each_change_is_seen(runner: Runner, write: Callable[[str, str], Path]) -> None:
+def test_run_sees_each_change(runner: Runner, write: Callable[[str, str], Path]) -> None:
     """Bytecode is not reused, even for a change of the same length in the same second."""
     module = write("number.py", "NUMBER = 1\n")
     write("test_number.py", "import number\ndef test_it(): assert number.NUMBER == 1\n")
@@ -77,7 +77,7 @@ def test_each_change_is_seen(runner: Runner, write: Callable[[str, str], Path]) 
             assert runner.pytest("apart/test_number.py").exit_code == 1
 
 
-def test_a_run_over_its_limit_is_killed_with_its_children(
+def test_timeout_kills_run_and_children(
     runner: Runner, project: Project, write: Callable[[str, str], Path]
 ) -> None:
     """A broken service can loop forever without affecting the next run."""

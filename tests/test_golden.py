@@ -13,14 +13,14 @@ ADVICE = f"Run `{golden.COMMAND}`, and review the changes in tests/golden/."
 
 
 @pytest.mark.parametrize("change", golden.every_change(), ids=str)
-def test_an_answer_changes_what_was_reviewed(change: golden.Change, render: Renders) -> None:
+def test_answer_matches_golden_file(change: golden.Change, render: Renders) -> None:
     """Reviewers of a template change see its effect on services."""
     file = GOLDEN / f"{change}.diff"
     expected = file.read_text(encoding="utf-8") if file.exists() else None
     assert change.text(render) == expected, ADVICE
 
 
-def test_two_answers_together_are_no_surprise(render: Renders) -> None:
+def test_pairs_of_answers_match_golden_files(render: Renders) -> None:
     """The effect of two answers is the sum of their effects, or it has a reviewed file."""
     assert list(golden.pairs())
     # All other files in the folder belong to pairs.
@@ -33,7 +33,7 @@ def test_two_answers_together_are_no_surprise(render: Renders) -> None:
     assert golden.files_of_pairs(render) == kept, ADVICE
 
 
-def test_changes_are_told_apart() -> None:
+def test_changed_paths_are_classified() -> None:
     """Added, removed and changed paths are listed; unchanged paths are not."""
     before = {"same": "1", "touched": "1", "removed": "1"}
     after = {"same": "1", "touched": "2", "added": "1"}
@@ -54,7 +54,7 @@ def test_changes_are_told_apart() -> None:
         (None, "a\nb\nc\nd\n", None, False),
     ],
 )
-def test_more_than_both_is_a_surprise(
+def test_unmerged_pairs_are_surprises(
     one: str | None, other: str | None, both: str | None, surprised: bool
 ) -> None:
     """Changes to one file merge cleanly, or count as a surprise."""
@@ -63,7 +63,7 @@ def test_more_than_both_is_a_surprise(
     assert surprises({"file": "a\nb\nc\nd\n"}, *texts) == (["file"] if surprised else [])
 
 
-def test_every_answer_is_met_in_few_combinations() -> None:
+def test_few_combinations_cover_every_answer() -> None:
     """The number of combinations is that of the largest question, not the product."""
     everything = behavioural_product()
     few = golden.with_each_answer(everything)
@@ -74,7 +74,7 @@ def test_every_answer_is_met_in_few_combinations() -> None:
     }
 
 
-def test_the_answers_file_is_left_out(tmp_path: Path) -> None:
+def test_answers_file_is_not_compared(tmp_path: Path) -> None:
     """Copier's answers file names every question, so each new one would change all golden files."""
     for name, text in (("before", "a: 1\n"), ("after", "a: 1\nb: 2\n")):
         (tmp_path / name).mkdir()

@@ -114,12 +114,12 @@ def test_empty_files_and_folders_are_found(tmp_path: Path) -> None:
 
 
 @COMBINATIONS
-def test_only_what_was_chosen_is_mentioned(combination: Combination, rendered: Rendered) -> None:
+def test_other_choices_are_not_mentioned(combination: Combination, rendered: Rendered) -> None:
     """A service does not mention features it does not have."""
     assert not mentions(rendered(combination), combination.answers)
 
 
-def test_every_choice_has_its_words(render: Renders) -> None:
+def test_words_match_every_choice(render: Renders) -> None:
     """Every choice is covered by the test above, and every expression matches some render."""
     for name, question in read_questions().items():
         for answer in question.answers:
@@ -182,7 +182,7 @@ def test_two_sources_of_one_path_are_found(tmp_path: Path) -> None:
     assert {target: len(paths) for target, paths in found.items()} == {"a.py": 2, "b.py": 1}
 
 
-def test_nothing_asks_for_trust() -> None:
+def test_template_does_not_require_trust() -> None:
     """`copier copy` and `copier update` work without `--trust`."""
     settings = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
     assert not settings.keys() & NEEDS_TRUST

@@ -48,7 +48,7 @@ def seen(checkout: Path) -> dict[str, Any]:
     return found
 
 
-def test_only_behaviour_multiplies_the_combinations(seen: dict[str, Any]) -> None:
+def test_only_behavior_options_multiply_combinations(seen: dict[str, Any]) -> None:
     """The behavior option doubles the combinations; the file option adds none."""
     assert Counter(seen["combinations"]) == Counter(
         f"{combination}-{answer}"
@@ -57,7 +57,7 @@ def test_only_behaviour_multiplies_the_combinations(seen: dict[str, Any]) -> Non
     )
 
 
-def test_no_mutation_is_run_more_often(seen: dict[str, Any]) -> None:
+def test_option_adds_only_its_own_mutations(seen: dict[str, Any]) -> None:
     """The only additional mutations are the option's own."""
     before = Counter((case.mutation.file, case.mutation.name, case.database) for case in CASES)
     after = Counter(tuple(case) for case in seen["mutations"])
@@ -66,7 +66,7 @@ def test_no_mutation_is_run_more_often(seen: dict[str, Any]) -> None:
     assert after == before + Counter([own])
 
 
-def test_only_golden_files_of_its_own_change(checkout: Path) -> None:
+def test_option_changes_only_its_own_golden_files(checkout: Path) -> None:
     """A review of an option covers only that option."""
     before, after = (
         {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
@@ -79,7 +79,7 @@ def test_only_golden_files_of_its_own_change(checkout: Path) -> None:
     assert [name for name in changed if not any(option in name for option in OPTIONS)] == []
 
 
-def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:
+def test_option_keeps_python_files_plain(checkout: Path, seen: dict[str, Any]) -> None:
     """Adding a setting and a middleware turns no Python file into a Jinja template."""
 
     def templates(folder: Path) -> set[str]:
@@ -96,12 +96,12 @@ def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:
         "tests/test_matrix.py::test_combination[sqlite-example-motto]",
         "tests/test_mutations.py::test_mutation_is_caught"
         "[sqlite-example-motto: the motto is not that of the settings]",
-        "tests/test_update_rules.py::test_the_readme_says_whose_each_file_is",
-        "tests/test_copy.py::test_slugs_that_are_taken_are_refused",
+        "tests/test_update_rules.py::test_readme_lists_the_owner_of_each_file",
+        "tests/test_copy.py::test_reserved_slugs_are_refused",
     ],
     ids=["descriptions", "combination", "mutation", "ownership", "slugs"],
 )
-def test_the_suite_is_content(checkout: Path, test: str) -> None:
+def test_suite_passes_with_made_up_options(checkout: Path, test: str) -> None:
     """Descriptions are complete, a service with both is sound, and the mutation is caught."""
     command = (sys.executable, "-m", "pytest", "--numprocesses=0", "--require-all", test)
     programs.run(*command, cwd=checkout, timeout=300)

@@ -47,7 +47,7 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("code", CHANGED)
-def test_each_part_is_changed_alone(code: str) -> None:
+def test_mutations_change_one_part(code: str) -> None:
     """The surrounding code is preserved, including parentheses and multibyte characters."""
     source = code.encode()
     made = [change.of(source) for change in Changes(source).by_identity().values()]
@@ -60,7 +60,7 @@ def projects(rendered: Callable[[Combination], Path]) -> dict[str, Path]:
     return {each.database: rendered(each) for each in first_of_each_database()}
 
 
-def test_every_mutant_is_other_python(projects: dict[str, Path]) -> None:
+def test_mutants_are_valid_and_different(projects: dict[str, Path]) -> None:
     """A mutant that cannot be imported would always be detected."""
     drawn = draw(projects, 1, 10_000)
     assert len(drawn) > 500
@@ -69,7 +69,7 @@ def test_every_mutant_is_other_python(projects: dict[str, Path]) -> None:
         assert ast.dump(ast.parse(mutant.change.of(source))) != ast.dump(ast.parse(source))
 
 
-def test_code_that_databases_share_is_drawn_once(projects: dict[str, Path]) -> None:
+def test_shared_code_is_drawn_once(projects: dict[str, Path]) -> None:
     """Shared code is drawn on any database, because different tests can detect the mutants."""
     drawn = [mutant for mutant in draw(projects, 1, 10_000) if mutant.file == "app/core/health.py"]
     places = [(mutant.change.start, mutant.change.new) for mutant in drawn]
@@ -77,7 +77,7 @@ def test_code_that_databases_share_is_drawn_once(projects: dict[str, Path]) -> N
     assert {mutant.database for mutant in drawn} == projects.keys()
 
 
-def test_a_seed_always_draws_the_same(projects: dict[str, Path]) -> None:
+def test_seed_determines_the_sample(projects: dict[str, Path]) -> None:
     """Survivors can be reproduced; a larger sample includes all smaller ones."""
     drawn = draw(projects, 1, 20)
     assert drawn == draw(projects, 1, 30)[:20]

@@ -74,7 +74,7 @@ def test_every_description_has_its_question() -> None:
     assert read_options().keys() - {BASE} == {question.name for question in ASKED}
 
 
-def test_every_proof_is_dropped_somewhere() -> None:
+def test_every_proof_folder_is_used() -> None:
     """Proofs in a misspelled or outdated folder would never run."""
     dropped = {folder for each in every_choice() for folder in folders(each.answers)}
     assert dropped == {file.parent for file in PROOFS.rglob("test_*.py")}
@@ -107,7 +107,7 @@ DESCRIBED: list[tuple[dict[str, Any], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("details", "text", "template", "sentence"), DESCRIBED)
-def test_what_is_missing_is_said(
+def test_omissions_are_reported(
     details: dict[str, Any], text: str, template: str, sentence: str, tmp_path: Path
 ) -> None:
     """Each omission is reported in a sentence that says where to fix it."""
@@ -120,7 +120,7 @@ def test_what_is_missing_is_said(
     assert [sentence in each for each in found] == ([True] if sentence else [])
 
 
-def test_a_question_without_a_description_is_found() -> None:
+def test_missing_description_is_reported() -> None:
     """Undescribed questions are assumed to change code, so that none is overlooked."""
     question = Question("made_up", CHOICE)
 
@@ -136,7 +136,7 @@ def test_a_question_without_a_description_is_found() -> None:
         (FULL.replace("old='x'\n", ""), "mutation in made_up.toml lacks 'old'"),
     ],
 )
-def test_a_misspelt_key_is_refused(text: str, words: str, tmp_path: Path) -> None:
+def test_invalid_keys_are_refused(text: str, words: str, tmp_path: Path) -> None:
     """A misspelled key would otherwise be ignored."""
     (tmp_path / "made_up.toml").write_text(text, encoding="utf-8")
 

@@ -69,7 +69,7 @@ WRITERS = CLIENTS.replace("read_only=True", "read_only=False").replace('== "on"'
 
 
 @pytest.mark.parametrize("combination", [POSTGRESQL], ids=str)
-def test_transaction_pooling_needs_the_setting_and_no_more(
+def test_transaction_pooling_requires_only_the_setting(
     combination: Combination,
     kept_projects: Callable[[Combination], Project],
     servers: Callable[[Combination], DatabaseServer],

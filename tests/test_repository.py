@@ -23,7 +23,7 @@ def test_the_changelog_has_the_version() -> None:
     assert begins_with == "###", f"CHANGELOG.md has no entries for {newest}."
 
 
-def test_the_readme_says_what_is_rendered(render: Renders) -> None:
+def test_readme_matches_renders(render: Renders) -> None:
     """Generated tables match copier.yml and current renders."""
     readme = README.read_text(encoding="utf-8")
 
@@ -32,7 +32,7 @@ def test_the_readme_says_what_is_rendered(render: Renders) -> None:
     assert filled(readme, parts) == readme, f"Run `{COMMAND}`."
 
 
-def test_a_part_needs_its_place() -> None:
+def test_generated_parts_require_one_place() -> None:
     """A missing or ambiguous place for a generated part is an error."""
     place = "<!-- begin: a -->\nold\n<!-- end: a -->\n"
 

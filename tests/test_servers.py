@@ -19,7 +19,7 @@ MYSQL = first_of("mysql")
 
 
 @pytest.mark.parametrize("combination", [MYSQL], ids=str)
-def test_a_server_leaves_the_temporary_tables_of_another_alone(
+def test_server_keeps_temporary_tables_of_others(
     combination: Combination, kept_projects: Callable[[Combination], Project]
 ) -> None:
     """MariaDB deletes temporary tables at startup, as leftovers of a crash."""
@@ -50,7 +50,7 @@ def test_that_is_stopped(settings: Settings) -> None:
 
 @pytest.mark.needs_server
 @pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
-def test_a_run_that_is_stopped_leaves_no_server(
+def test_stopped_run_leaves_no_server(
     combination: Combination, make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
     """Editors and CI stop runs with SIGTERM, which ends Python without cleanup by default."""

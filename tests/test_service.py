@@ -53,7 +53,7 @@ def kept_project(request: pytest.FixtureRequest, kept_projects: KeptProjects) ->
     return kept_projects(request.node.callspec.params["combination"])
 
 
-def test_the_first_day(kept_projects: KeptProjects, tmp_path: Path) -> None:
+def test_service_works_after_migration(kept_projects: KeptProjects, tmp_path: Path) -> None:
     """An unmigrated service reports that; once migrated, it serves the example."""
     project = kept_projects(SQLITE)
     env = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'app.db'}"}
@@ -75,9 +75,7 @@ def test_the_first_day(kept_projects: KeptProjects, tmp_path: Path) -> None:
         service.terminate()
 
 
-def test_git_ignores_what_running_leaves(
-    make_project: Callable[..., Project], tmp_path: Path
-) -> None:
+def test_git_ignores_runtime_files(make_project: Callable[..., Project], tmp_path: Path) -> None:
     """An update requires a clean work tree, and a database does not belong in git."""
     project = make_project(tmp_path / "service", SQLITE)
     project.sync()
@@ -95,9 +93,7 @@ def test_git_ignores_what_running_leaves(
         service.terminate()
 
 
-def test_a_request_can_be_followed_through_the_log(
-    kept_projects: KeptProjects, tmp_path: Path
-) -> None:
+def test_request_id_is_in_log_lines(kept_projects: KeptProjects, tmp_path: Path) -> None:
     """The client's request id is in the response and in all log lines of the request."""
     env = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'app.db'}"}
     with running(kept_projects(SQLITE), env) as service:
@@ -110,7 +106,7 @@ def test_a_request_can_be_followed_through_the_log(
         ]
 
 
-def test_a_request_in_flight_is_finished(
+def test_shutdown_finishes_running_requests(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
     """A feature needs no registration, and stopping the service does not drop requests."""
@@ -127,7 +123,7 @@ def test_a_request_in_flight_is_finished(
 
 
 @DATABASES
-def test_an_unreachable_database_is_an_outage_not_a_crash(
+def test_service_recovers_from_unreachable_database(
     combination: Combination, kept_project: Project
 ) -> None:
     """The service starts, reports the problem, and recovers along with the database."""
@@ -147,7 +143,7 @@ def test_an_unreachable_database_is_an_outage_not_a_crash(
 
 @DATABASES
 @pytest.mark.parametrize("command", ["upgrade", "check", "current"])
-def test_commands_say_that_the_database_is_unreachable(
+def test_commands_report_unreachable_database(
     combination: Combination, command: str, kept_project: Project
 ) -> None:
     """The output is one sentence instead of a traceback, and the exit code is 1."""

@@ -31,12 +31,12 @@ def finished(stdout: str, exit_code: int = 0) -> Finished:
 
 
 @pytest.mark.parametrize("line", CLOSING_LINES)
-def test_the_closing_line_is_understood(line: str) -> None:
+def test_summary_line_is_parsed(line: str) -> None:
     """The summary is parsed with and without -q, and for runs over a minute."""
     assert outcomes(finished(f"...\n{line}\n")) == CLOSING_LINES[line]
 
 
-def test_no_closing_line_is_no_pass() -> None:
+def test_missing_summary_is_a_failure() -> None:
     """A run that ended early proves nothing."""
     with pytest.raises(AssertionError, match="printed no summary"):
         outcomes(finished("12 passed, so far"))
@@ -51,7 +51,7 @@ def test_only_passed_tests_count(also: str, monkeypatch: pytest.MonkeyPatch) -> 
         Project(Path(), Path()).tests()
 
 
-def test_programs_see_nothing_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_run_in_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables set by the developer or by pytest would affect the tests."""
     for name in ("DATABASE_URL", "VIRTUAL_ENV", "PYTHONPATH", "UV_PROJECT", "CI", "LOG_LEVEL"):
         monkeypatch.setenv(name, "surprise")
@@ -68,7 +68,7 @@ def test_a_failure_shows_command_code_and_output(tmp_path: Path) -> None:
         programs.run("sh", "-c", "echo the reason; exit 3", cwd=tmp_path)
 
 
-def test_a_program_that_does_not_end_is_stopped(tmp_path: Path) -> None:
+def test_timeout_stops_program_and_children(tmp_path: Path) -> None:
     """Its child processes are stopped, too."""
     with pytest.raises(AssertionError, match="Timed out after 0 s"):
         programs.run("sh", "-c", "sleep 60; echo", cwd=tmp_path, timeout=0.2)
@@ -80,7 +80,7 @@ def test_unknown_answers_are_refused(template: Template, tmp_path: Path) -> None
         template.render(tmp_path / "service", {"databse": "mysql"})
 
 
-def test_the_snapshot_leaves_the_repository_alone(template: Template) -> None:
+def test_snapshot_does_not_change_the_repository(template: Template) -> None:
     """The snapshot is a copy with a tag and without uncommitted changes."""
     assert template.path != ROOT
     assert programs.run("git", "status", "--porcelain", cwd=template.path).output == ""
@@ -101,7 +101,7 @@ def test_quick_renders_are_the_same(render: Renders, template: Template, tmp_pat
         assert texts_in(slow) == texts_in(render(combination.answers))
 
 
-def test_projects_share_an_environment_only_if_they_need_the_same(
+def test_environments_are_shared_for_equal_dependencies(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
     """Different dependencies, Pythons or resolutions need different environments."""
@@ -129,9 +129,7 @@ def test_projects_share_an_environment_only_if_they_need_the_same(
         ("def test_it(): ...", 0),
     ],
 )
-def test_nothing_is_left_out_where_all_is_required(
-    body: str, exit_code: int, tmp_path: Path
-) -> None:
+def test_require_all_fails_skipped_tests(body: str, exit_code: int, tmp_path: Path) -> None:
     """Skips, xfails and empty parameter sets count as failures."""
     file = tmp_path / "test_it.py"
     file.write_text(f"import pytest\n\n{body}\n", encoding="utf-8")
@@ -145,7 +143,7 @@ def test_nothing_is_left_out_where_all_is_required(
     assert finished.exit_code == exit_code, finished.report()
 
 
-def test_a_missing_python_is_named() -> None:
+def test_missing_pythons_are_reported() -> None:
     """With --require-pythons, the run stops if an offered version is missing."""
     finished = programs.run(
         *(sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0", "--require-pythons"),
@@ -159,14 +157,14 @@ def test_a_missing_python_is_named() -> None:
     assert not missing or f"Not found: Python {', '.join(missing)}." in finished.output
 
 
-def test_shards_are_the_whole_suite_once() -> None:
+def test_shards_partition_the_suite() -> None:
     """Each test is in exactly one shard, and the shards are about equal in size."""
     first, second = collected("--shard=1/2"), collected("--shard=2/2")
     assert sorted(first + second) == sorted(collected())
     assert 0 <= len(first) - len(second) <= 1
 
 
-def test_database_leaves_out_the_others() -> None:
+def test_database_option_deselects_others() -> None:
     """Tests without a database are kept."""
     kept = collected("--database=mysql")
     # File names are not combinations.

@@ -15,12 +15,12 @@ FIRST_PARTY = 'lint.isort.known-first-party = ["app", "tests"]'
 """First-party packages; ruff cannot detect all of them within an overlay."""
 
 
-def test_conditions_name_choices_that_exist() -> None:
+def test_conditions_use_existing_choices() -> None:
     """A comparison with a misspelled choice would never be true."""
     assert list(template_code.unknown_choices()) == []
 
 
-def test_a_choice_that_does_not_exist_is_found() -> None:
+def test_unknown_choices_are_detected() -> None:
     """Unknown choices are found in conditions, in any position, but not in other text."""
     text = (
         "{% if database == 'postgres' or 'sqlite' == database or example == 'x' %}oracle{% endif %}"
@@ -29,14 +29,14 @@ def test_a_choice_that_does_not_exist_is_found() -> None:
     assert list(template_code.unknown_choices_in(text)) == [("database", "postgres")]
 
 
-def test_tools_can_read_almost_all_of_it() -> None:
+def test_almost_all_python_is_plain() -> None:
     """Conditions belong in folder names, not in Python code."""
     assert template_code.share() >= 95
 
 
 @pytest.mark.parametrize("command", ["check", "format --check"])
 @pytest.mark.parametrize("root", roots(), ids=lambda root: root.name)
-def test_ruff_reads_the_template(
+def test_template_passes_ruff(
     root: Path, command: str, rendered: Callable[[Combination], Path]
 ) -> None:
     """Unrendered code passes with the settings of services."""
@@ -65,7 +65,7 @@ def test_every_file_is_below_a_root() -> None:
     assert seen == set(readable())
 
 
-def test_what_is_checked_in_renders_is_what_is_written(
+def test_renders_contain_every_plain_file_unchanged(
     rendered: Callable[[Combination], Path],
 ) -> None:
     """Every plain Python file is unchanged in some render, and so is type-checked there."""
@@ -79,7 +79,7 @@ def test_what_is_checked_in_renders_is_what_is_written(
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATE.rglob("*.py.jinja")), ids=lambda path: path.name)
-def test_conditions_within_code_say_why(path: Path) -> None:
+def test_conditions_in_code_are_explained(path: Path) -> None:
     """A comment explains why a condition in a function or class cannot be a separate file."""
     assert not unexplained_conditions(path.read_text(encoding="utf-8"))
 
@@ -95,13 +95,13 @@ def test_conditions_within_code_say_why(path: Path) -> None:
         ("def f():\n    {#- why -#}\n    x = {{ a }}\n    return {{ 1 if a }}", 1),
     ],
 )
-def test_a_condition_without_a_comment_is_found(text: str, found: int) -> None:
+def test_unexplained_conditions_are_detected(text: str, found: int) -> None:
     """The comment must be directly above the condition."""
     assert len(unexplained_conditions(text)) == found
 
 
 @pytest.mark.parametrize("combination", behavioural_product(), ids=str)
-def test_arrows_point_to_core(
+def test_imports_point_to_core(
     combination: Combination, rendered: Callable[[Combination], Path]
 ) -> None:
     """Core discovers features without importing them; features import core's public names."""
@@ -120,7 +120,7 @@ def test_arrows_point_to_core(
             assert template_code.hidden_imports_of_a_feature(text, feature, public) == set(), file
 
 
-def test_imports_against_the_arrows_are_found() -> None:
+def test_forbidden_imports_are_detected() -> None:
     """Core must not import the service; features must not import core's internals or each other."""
     text = (
         "import app\nimport app.main\nfrom app import settings, core\n"

@@ -102,7 +102,7 @@ def keep(pattern: str) -> Patch:
     [(renamed, "app/core/bodies.py"), (removed, "app/core/legacy.py")],
     ids=["renamed", "removed"],
 )
-def test_a_file_that_goes_away(older: Patch, path: str, tmp_path: Path) -> None:
+def test_removed_file_must_be_kept(older: Patch, path: str, tmp_path: Path) -> None:
     """The file must be listed as kept; then updates preserve the owner's changes to it."""
     careless = invent(tmp_path / "careless", older)
     assert [path in sentence for sentence in promises(careless)] == [True]
@@ -142,7 +142,7 @@ def remembers_the_mail(directory: Path) -> None:
     )
 
 
-def test_a_question_that_is_renamed(tmp_path: Path) -> None:
+def test_renamed_question_keeps_its_answer(tmp_path: Path) -> None:
     """The new question must default to the old answer, which is then preserved."""
     assert promises(invent(tmp_path / "careless", asked_for_a_mail)) == [
         "The question mail is missing: its answer would be lost."
@@ -165,7 +165,7 @@ def had_another_choice(directory: Path) -> None:
     replace(directory, "includes/guard.jinja", "'proprietary'])", "'proprietary', 'ISC'])")
 
 
-def test_a_question_that_is_gone(tmp_path: Path) -> None:
+def test_removed_question_is_reported(tmp_path: Path) -> None:
     """Its name is found even though it is part of other names."""
 
     def asked_for_data(directory: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_question_that_is_gone(tmp_path: Path) -> None:
     ]
 
 
-def test_a_choice_that_is_retired(tmp_path: Path) -> None:
+def test_retired_choice_stops_the_update(tmp_path: Path) -> None:
     """A message tells the owner, and the project is unchanged."""
     history = invent(tmp_path / "template", had_another_choice)
     assert promises(history) == []
@@ -192,7 +192,7 @@ def test_a_choice_that_is_retired(tmp_path: Path) -> None:
     assert git(project, "status", "--porcelain") == ""
 
 
-def test_a_choice_that_is_retired_without_a_guard(tmp_path: Path) -> None:
+def test_retired_choice_requires_guard(tmp_path: Path) -> None:
     """The answer would silently become the default."""
 
     def unguarded(directory: Path) -> None:
@@ -209,7 +209,7 @@ def had_another_default(directory: Path) -> None:
     replace(directory, "copier.yml", "  default: proprietary\n", "  default: MIT\n")
 
 
-def test_a_default_that_changes(tmp_path: Path) -> None:
+def test_changed_default_keeps_the_answer(tmp_path: Path) -> None:
     """Existing answers are kept, even if they were the old default."""
     history = invent(tmp_path / "template", had_another_default)
     project = start(history, tmp_path)
@@ -219,7 +219,7 @@ def test_a_default_that_changes(tmp_path: Path) -> None:
     assert (project / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
 
 
-def test_several_releases_at_once(tmp_path: Path) -> None:
+def test_update_can_skip_releases(tmp_path: Path) -> None:
     """One update gives the same result as several, even if files come and go."""
 
     def both_kept(directory: Path) -> None:
@@ -244,7 +244,7 @@ LEFT = ("app/core/bodies.py", "app/core/legacy.py")
 """Whether these files remain depends on the releases in between."""
 
 
-def test_lines_that_both_changed(tmp_path: Path) -> None:
+def test_conflicts_are_marked_and_rejected_by_hooks(tmp_path: Path) -> None:
     """Markers show both versions; the shipped hooks reject them, and rejected hunks."""
 
     def other_pool(directory: Path) -> None:
@@ -304,7 +304,7 @@ def need_trust(directory: Path) -> None:
     ],
     ids=["edited revision", "trust"],
 )
-def test_what_no_release_may_do(newer: Patch, words: list[str], tmp_path: Path) -> None:
+def test_forbidden_changes_are_reported(newer: Patch, words: list[str], tmp_path: Path) -> None:
     """Each forbidden change is named."""
     sentences = promises(invent(tmp_path / "template", lambda _: None, newer=newer))
 
@@ -323,7 +323,7 @@ OWNERSHIP = re.compile(
     every_choice(),
     ids=Combination.full_name,
 )
-def test_the_readme_says_whose_each_file_is(
+def test_readme_lists_the_owner_of_each_file(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:
     """Updates skip the owner's files; the template's files are in its folders."""
@@ -383,7 +383,7 @@ COMPUTED = [name for name in with_computed({}) if read_questions()[name].compute
     "name",
     [q.name for q in read_questions().values() if q.computed and q.details["type"] == "bool"],
 )
-def test_what_is_computed_cannot_be_answered(
+def test_computed_values_cannot_be_set(
     name: str, given_in: str, template: Template, tmp_path: Path
 ) -> None:
     """A given value would contradict the answers it is computed from."""
@@ -448,7 +448,7 @@ def edit_an_answer(project: Path) -> None:
     ],
     ids=["dirty", "detached", "edited answers"],
 )
-def test_an_update_that_cannot_be(
+def test_impossible_update_changes_nothing(
     spoil: Patch, words: str, history: History, tmp_path: Path
 ) -> None:
     """One sentence and exit code 1 report the problem, and nothing is changed."""
@@ -465,7 +465,7 @@ def test_an_update_that_cannot_be(
     assert (read(project), git(project, "status", "--porcelain")) == (before, status)
 
 
-def test_an_update_without_answers(history: History, tmp_path: Path) -> None:
+def test_update_without_answers_file_is_refused(history: History, tmp_path: Path) -> None:
     """Copier itself reports that it finds no template, and nothing is changed."""
     project = history.current.render(tmp_path / "service")
     begin(project)
@@ -480,7 +480,7 @@ def test_an_update_without_answers(history: History, tmp_path: Path) -> None:
     assert read(project) == before
 
 
-def test_the_message_says_what_remains(history: History, tmp_path: Path) -> None:
+def test_update_message_lists_next_steps(history: History, tmp_path: Path) -> None:
     """The message follows the output of the command."""
     project = history.at(SYNTHETIC).render(tmp_path / "service")
     begin(project)

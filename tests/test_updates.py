@@ -119,7 +119,7 @@ def fresh(
 
 
 @marked([each for each in CHOSEN if each[0] in ENDS])
-def test_untouched(
+def test_untouched_project_equals_fresh_render(
     tag: str, combination: Combination, history: History, manifest: Manifest, start: Start
 ) -> None:
     """The result is identical to a fresh render."""
@@ -137,7 +137,7 @@ def test_untouched(
 
 @pytest.mark.needs_server
 @journeys
-def test_grown(
+def test_added_feature_survives_update(
     tag: str,
     combination: Combination,
     history: History,
@@ -179,7 +179,7 @@ def check(project: Project, server: DatabaseServer) -> None:
 
 
 @journeys
-def test_changed(
+def test_changed_lines_merge_or_conflict(
     tag: str, combination: Combination, history: History, manifest: Manifest, start: Start
 ) -> None:
     """Changed lines merge or conflict visibly, and deleted files stay deleted."""
@@ -209,7 +209,9 @@ def test_changed(
 
 
 @marked([each for each in CHOSEN if each[0] == OLDEST][-2:])
-def test_two_years_late(tag: str, combination: Combination, history: History, start: Start) -> None:
+def test_one_update_equals_several(
+    tag: str, combination: Combination, history: History, start: Start
+) -> None:
     """One update over all releases gives the same result as several updates."""
     jump, steps = start(tag, combination, "jump"), start(tag, combination, "steps")
     for project in (jump, steps):
@@ -235,7 +237,7 @@ SWITCHES = [
 
 @pytest.mark.needs_server
 @pytest.mark.parametrize(("combination", "before"), SWITCHES)
-def test_another_database(
+def test_feature_survives_change_of_database(
     combination: Combination,
     before: Combination,
     history: History,
@@ -256,7 +258,7 @@ def test_another_database(
 
 
 @pytest.mark.parametrize("path", [*EDITS, *PRUNED])
-def test_a_persona_does_all_of_its_work(path: str, start: Start, history: History) -> None:
+def test_personas_require_their_files(path: str, start: Start, history: History) -> None:
     """The tests must not silently skip an edit of a file that has moved."""
     project = start(history.target, DATABASES[0], license="MIT").path
     (project / path).unlink()
@@ -280,7 +282,7 @@ OTHER_ANSWERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("before", "after"), OTHER_ANSWERS, ids=lambda answers: "-".join(map(str, answers.values()))
 )
-def test_another_answer(
+def test_changed_answer_keeps_the_owners_lines(
     before: dict[str, Any],
     after: dict[str, Any],
     history: History,
@@ -325,14 +327,12 @@ def test_a_project_of_an_earlier_release_is_refused(
 
 
 @pytest.mark.parametrize("tag", RELEASES)
-def test_nothing_that_was_released_is_taken_away(tag: str, manifest: Manifest) -> None:
+def test_releases_keep_their_promises(tag: str, manifest: Manifest) -> None:
     """Paths, questions, choices and revisions are kept, or updates protect their owners."""
     assert broken_promises(RELEASES[tag], manifest) == []
 
 
-def test_the_manifest_is_what_is_rendered(
-    history: History, manifest: Manifest, tmp_path: Path
-) -> None:
+def test_manifest_matches_renders(history: History, manifest: Manifest, tmp_path: Path) -> None:
     """The suite reads the template's file names like Copier does."""
     for number, combination in enumerate(product_of(manifest.questions.values())):
         project = history.current.render(tmp_path / str(number), combination.answers)

@@ -137,7 +137,7 @@ def test_a_features_commands_have_its_name(add_feature: AddFeature) -> None:
 
 
 @pytest.mark.parametrize("collect", [features.import_models, features.routers, features.commands])
-def test_the_models_of_all_features_are_there(
+def test_models_of_all_features_are_imported(
     add_feature: AddFeature, collect: Callable[[], object]
 ) -> None:
     """Foreign keys can refer to tables of a feature that has only models."""
@@ -173,7 +173,7 @@ async def test_routes_can_have_a_prefix(add_feature: AddFeature, settings: CoreS
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_features_come_before_what_the_service_mounts(
+async def test_features_take_precedence_over_mounts(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", router=ROUTER)
@@ -199,7 +199,7 @@ async def test_a_catch_all_does_not_hide_the_documentation(
         assert (await client.get("/health/live")).json() == {"status": "ok"}
 
 
-async def test_a_handler_gets_the_settings_of_its_feature(
+async def test_handler_gets_feature_settings(
     add_feature: AddFeature, settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_feature("visitors", settings=SETTINGS, router=SETTINGS_ROUTER)
@@ -230,7 +230,7 @@ def test_a_feature_reads_its_settings_from_env(add_feature: AddFeature) -> None:
         ("0", r"^VISITOR_LIMIT is wrong: .*\.$"),
     ],
 )
-def test_a_setting_of_a_feature_is_checked_at_start(
+def test_feature_settings_are_validated_at_startup(
     add_feature: AddFeature,
     settings: CoreSettings,
     monkeypatch: pytest.MonkeyPatch,
@@ -246,7 +246,7 @@ def test_a_setting_of_a_feature_is_checked_at_start(
         create_app(settings)
 
 
-async def test_a_migration_needs_no_setting_of_a_feature(
+async def test_migrations_do_not_require_feature_settings(
     add_feature: AddFeature, monkeypatch: pytest.MonkeyPatch, run: Cli, scratch_database: URL
 ) -> None:
     add_feature("visitors", settings=SETTINGS)
@@ -282,7 +282,7 @@ async def test_a_feature_adds_middleware_and_error_handlers(
     ],
 )
 @pytest.mark.parametrize("text", ["", "{name} = 1"])
-def test_a_module_without_its_name_is_refused(
+def test_module_without_its_required_name_is_refused(
     add_feature: AddFeature, settings: CoreSettings, module: str, name: str, what: str, text: str
 ) -> None:
     add_feature("visitors", **{module: text.format(name=name)})
@@ -304,7 +304,7 @@ def test_a_module_without_its_name_is_refused(
         ),
     ],
 )
-def test_a_folder_that_cannot_be_a_feature_is_refused(
+def test_invalid_feature_folder_is_refused(
     add_feature: AddFeature, settings: CoreSettings, name: str, module: str, message: str
 ) -> None:
     add_feature(name, **{module: ROUTER})
@@ -322,7 +322,7 @@ def test_a_folder_without_python_is_ignored(
     create_app(settings)
 
 
-def test_a_command_that_exists_is_refused(add_feature: AddFeature) -> None:
+def test_duplicate_command_is_refused(add_feature: AddFeature) -> None:
     add_feature("db", commands=COMMANDS)
 
     message = r"^app/db/commands\.py: the command `db` already exists; rename the folder\.$"

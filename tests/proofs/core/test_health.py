@@ -63,7 +63,7 @@ async def test_a_database_that_was_never_migrated_is_not_ready(
     assert "db upgrade" in response.json()["detail"]
 
 
-async def test_a_newer_schema_is_that_of_the_next_version(
+async def test_newer_schema_is_ready(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Migrating before the new version is deployed does not take the old one out of service."""
@@ -77,7 +77,9 @@ async def test_a_newer_schema_is_that_of_the_next_version(
     assert "newer version" in logs[0]["event"]
 
 
-async def test_ready_follows_the_database(settings: CoreSettings, migrated_database: URL) -> None:
+async def test_readiness_follows_the_database(
+    settings: CoreSettings, migrated_database: URL
+) -> None:
     async with detour(migrated_database) as way:
         await way.interrupt()
         elsewhere = settings.model_copy(update={"database_url": way.url})

@@ -82,21 +82,21 @@ def test_each_wrong_variable_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("url")
-def test_an_empty_variable_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_means_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_BODY_SIZE", "")
 
     assert CoreSettings.load().max_body_size == 1024 * 1024
 
 
 @pytest.mark.usefixtures("url")
-def test_a_file_is_read_and_what_it_has_for_others_is_ignored(tmp_path: Path) -> None:
+def test_env_file_is_read_and_unknown_names_are_ignored(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MAX_BODY_SIZE=7\nSOMEONE_ELSES=1\n")
 
     assert CoreSettings.load().max_body_size == 7
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_a_url_can_be_made_already(server: URL) -> None:
+def test_url_object_is_accepted(server: URL) -> None:
     assert CoreSettings.model_validate({"database_url": server}).database_url == server
 
 

@@ -30,7 +30,7 @@ async def _table(engine: AsyncEngine) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("_table")
-async def test_text_has_all_of_unicode(engine: AsyncEngine) -> None:
+async def test_all_of_unicode_is_stored(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.execute(names.insert(), {"name": "ü漢🎵"})
 
@@ -38,7 +38,7 @@ async def test_text_has_all_of_unicode(engine: AsyncEngine) -> None:
 
 
 @pytest.mark.usefixtures("_table")
-async def test_a_value_that_does_not_fit_is_refused(engine: AsyncEngine) -> None:
+async def test_oversized_value_is_refused(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         with pytest.raises(DataError):
             await connection.execute(names.insert(), {"name": "too long"})
@@ -79,7 +79,7 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
         await asyncio.wait_for(waiting, timeout=5)
 
 
-async def test_who_waits_too_long_to_migrate_gives_up(
+async def test_migration_lock_times_out(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.core.migrations.dialect.LOCK_TIMEOUT", 0)

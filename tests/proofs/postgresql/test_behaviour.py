@@ -45,7 +45,7 @@ async def test_a_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -
     assert "hunter2" not in str(shown)
 
 
-async def test_through_pgbouncer_no_statement_is_prepared_under_a_name_used_before(
+async def test_statement_names_are_unique_with_pgbouncer(
     settings: CoreSettings,
 ) -> None:
     """Another client can use the same server connection, and the same names, in between."""

@@ -44,7 +44,7 @@ def test_which_errors_are_temporary(code: int | None, temporary: bool) -> None:
     assert is_unavailable(raised(code)) == temporary
 
 
-def test_an_error_has_the_manuals_name() -> None:
+def test_error_has_its_documented_name() -> None:
     assert error_code(raised(5, "SQLITE_BUSY")) == "SQLITE_BUSY"
     assert error_code(raised(None)) is None
 
@@ -73,7 +73,7 @@ def test_the_defaults() -> None:
         CoreSettings(database_busy_timeout=0)
 
 
-async def test_how_connections_are_set_up(scratch_database: URL) -> None:
+async def test_connection_settings(scratch_database: URL) -> None:
     settings = CoreSettings(
         _env_file=None,
         database_url=scratch_database,
@@ -111,7 +111,7 @@ async def test_a_connection_comes_back_without_a_transaction(scratch_database: U
     assert not in_transaction
 
 
-async def test_a_writer_has_its_lock_from_the_beginning(scratch_database: URL) -> None:
+async def test_write_transaction_locks_immediately(scratch_database: URL) -> None:
     settings = CoreSettings(database_url=scratch_database, database_busy_timeout=0.01)
     async with (
         open_engine(settings) as engine,
@@ -144,7 +144,7 @@ async def test_a_file_that_cannot_be_opened_leaves_no_thread(
     assert connected == []
 
 
-async def test_the_reading_engine_refuses_to_write(scratch_database: URL) -> None:
+async def test_read_engine_refuses_writes(scratch_database: URL) -> None:
     settings = CoreSettings(database_url=scratch_database)
     async with (
         open_engine(settings) as engine,
@@ -203,7 +203,7 @@ async def migrate(engine: AsyncEngine, *statements: str) -> None:
         await connection.run_sync(run)
 
 
-async def test_a_migration_can_drop_what_is_referred_to_and_make_it_again(
+async def test_migration_can_recreate_a_referenced_table(
     scratch_engine: AsyncEngine,
 ) -> None:
     await migrate(
@@ -226,7 +226,7 @@ async def test_a_migration_can_drop_what_is_referred_to_and_make_it_again(
         assert await connection.scalar(text("PRAGMA foreign_keys")) == 1
 
 
-async def test_after_a_refused_migration_the_connection_is_as_before(
+async def test_refused_migration_restores_the_connection(
     scratch_engine: AsyncEngine,
 ) -> None:
     await migrate(
