@@ -19,8 +19,8 @@ LIMITS = {"sqlite": 0.85, "postgresql": 0.95, "mysql": 0.95}
 DATABASES = tuple(LIMITS)
 SONGS = 500
 POOL_SIZE = "40"
-"""Of both, and large enough: otherwise connections are opened all the time, which costs more
-than all that is compared."""
+"""Pool size of both applications. A smaller pool would keep opening connections, which costs more
+than the difference to measure."""
 
 SERVER, CLIENT = 0, 1
 """CPU cores. The database server shares the client's core, which has spare capacity."""

@@ -261,7 +261,7 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_new_version_is_released(repository: Path) -> None:
+def test_new_version_is_released(repository: Path) -> None:
     """The tag is on the first commit with the version, and the notes are its changelog section."""
     assert release(repository).exit_code == 0
 
@@ -273,7 +273,7 @@ def test_a_new_version_is_released(repository: Path) -> None:
     assert notes.split() == ["###", "Added", "-", "New."]
 
 
-def test_a_version_is_released_once(repository: Path) -> None:
+def test_version_is_released_once(repository: Path) -> None:
     """Later pushes of the same version release nothing."""
     git(repository, "tag", "v1.1.0", "commit-1")
 

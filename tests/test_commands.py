@@ -145,11 +145,11 @@ def _fault_of_run(words: list[str], project: Project, inside: Path) -> str | Non
         case "copier":
             return _fault_of_copier(arguments, project)
         case "ruff":
-            return None if arguments[0] in ("check", "format") else "no command of ruff"
+            return None if arguments[0] in ("check", "format") else "unknown ruff command"
         case "mypy":
             return None
         case "pre-commit":
-            return None if arguments == ["install"] else "no command of pre-commit"
+            return None if arguments == ["install"] else "unknown pre-commit command"
         case _ if program.startswith("tools/"):
             if not (ROOT / program).exists():
                 return f"no file {program}"

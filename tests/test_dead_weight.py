@@ -58,7 +58,7 @@ def test_option_dependencies_have_reasons(name: str, render: Renders) -> None:
         *(f"options/{name}.toml gives no reason for {each}." for each in sorted(differ - reasons)),
         *(f"No answer to {name} adds {each}." for each in sorted(reasons - differ)),
         # A reason for several answers would excuse an unused driver.
-        *(f"{each} comes with several answers." for each in sorted(differ) if counts[each] > 1),
+        *(f"{each} is added by several answers." for each in sorted(differ) if counts[each] > 1),
     ] == []
 
 

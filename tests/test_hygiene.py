@@ -98,7 +98,7 @@ def test_untidy_text_is_found(text: str, faults: list[str], tmp_path: Path) -> N
     assert untidy(tmp_path / "file") == faults
 
 
-def test_an_executable_file_is_found(tmp_path: Path) -> None:
+def test_executable_file_is_found(tmp_path: Path) -> None:
     """Rendered files must not be executable."""
     (tmp_path / "file").write_text("a\n", encoding="utf-8")
     (tmp_path / "file").chmod(0o755)

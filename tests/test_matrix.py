@@ -72,8 +72,8 @@ def test_combination(
     migrate(project, servers(combination))
     leave_nothing_to_do(project)
     say(
-        f"{combination}: {coverage.tests} tests ({shipped} of the functions are shipped) "
-        f"run {coverage.percent:.1f}% of app/"
+        f"{combination}: {coverage.tests} tests ({shipped} shipped test functions) "
+        f"cover {coverage.percent:.1f}% of app/"
     )
 
 

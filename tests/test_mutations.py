@@ -61,7 +61,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_mutation_is_up_to_date(
+def test_mutation_is_up_to_date(
     case: Case, rendered: Callable[[Combination], Path], tmp_path: Path
 ) -> None:
     """Its text occurs exactly once and its tests exist; this is cheaper than running it."""

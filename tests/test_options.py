@@ -69,7 +69,7 @@ def test_every_question_is_described(question: Question) -> None:
     assert list(lacking(question, option, TEMPLATE_TEXT)) == []
 
 
-def test_every_description_has_its_question() -> None:
+def test_every_description_has_a_question() -> None:
     """Descriptions of removed or renamed questions must be removed, too."""
     assert read_options().keys() - {BASE} == {question.name for question in ASKED}
 
@@ -144,7 +144,7 @@ def test_invalid_keys_are_refused(text: str, words: str, tmp_path: Path) -> None
         read_option(tmp_path / "made_up.toml")
 
 
-def test_the_product_is_full() -> None:
+def test_product_is_full() -> None:
     """Every combination of answers to behavior questions occurs."""
     combinations = behavioural_product()
     assert {(c.answers["database"], c.answers["example"]) for c in combinations} >= {

@@ -43,7 +43,7 @@ def changed(make_project: MakeProject, servers: Servers, tmp_path: Path) -> Call
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 @pytest.mark.parametrize("combination", [first_of("sqlite")], ids=str)
-def test_an_ordinary_change_leaves_tests_green(
+def test_ordinary_change_leaves_tests_green(
     combination: Combination, change: Change, changed: Callable[..., Project]
 ) -> None:
     """All tests pass; if responses change, at least the tests of core."""

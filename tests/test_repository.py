@@ -13,7 +13,7 @@ from support.root import ROOT
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
-def test_the_changelog_has_the_version() -> None:
+def test_changelog_has_the_version() -> None:
     """The release workflow takes its notes from the changelog."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     sections = re.findall(r"^## \[(.+?)\] - \d{4}-\d\d-\d\d\n+(\S*)", changelog, re.MULTILINE)

@@ -154,7 +154,7 @@ def test_commands_report_unreachable_database(
 @DATABASES
 @pytest.mark.parametrize("program", ["command", "server"])
 @pytest.mark.parametrize("wrong", ["malformed", "other dialect"])
-def test_a_wrong_url_is_refused(
+def test_wrong_url_is_refused(
     combination: Combination, program: str, wrong: str, kept_project: Project
 ) -> None:
     """Commands and the server refuse to start; the message names the variable and its format."""
@@ -166,7 +166,7 @@ def test_a_wrong_url_is_refused(
 
 
 @DATABASES
-def test_a_missing_url_is_refused(combination: Combination, kept_project: Project) -> None:
+def test_missing_url_is_refused(combination: Combination, kept_project: Project) -> None:
     """Only SQLite has a default location for data."""
     if combination.database == "sqlite":
         kept_project.uv_run(kept_project.slug, "db", "history")

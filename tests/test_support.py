@@ -62,7 +62,7 @@ def test_programs_run_in_a_clean_environment(monkeypatch: pytest.MonkeyPatch) ->
     assert str(Path(sys.prefix, "bin")) not in seen["PATH"].split(os.pathsep)
 
 
-def test_a_failure_shows_command_code_and_output(tmp_path: Path) -> None:
+def test_failure_shows_command_code_and_output(tmp_path: Path) -> None:
     """The error message contains everything needed for diagnosis."""
     with pytest.raises(AssertionError, match=r"sh -c .* exit code 3\nthe reason"):
         programs.run("sh", "-c", "echo the reason; exit 3", cwd=tmp_path)

@@ -356,7 +356,7 @@ def covers(pattern: str, file: str) -> bool:
     return bool(re.fullmatch(regex + (".*" if pattern.endswith("/") else ""), file))
 
 
-def test_the_guard_knows_every_question() -> None:
+def test_guard_covers_every_question() -> None:
     """The guard has the same choices for each question, and a valid default."""
     guard = (ROOT / "includes" / "guard.jinja").read_text(encoding="utf-8")
     for name, question in read_questions().items():

@@ -311,7 +311,7 @@ def test_changed_answer_keeps_the_owners_lines(
 
 
 @pytest.mark.parametrize("again", ["update", "recopy"])
-def test_a_project_of_an_earlier_release_is_refused(
+def test_projects_of_earlier_releases_are_refused(
     again: str, history: History, tmp_path: Path
 ) -> None:
     """One sentence explains how to migrate, and nothing is changed."""
@@ -342,7 +342,7 @@ def test_manifest_matches_renders(history: History, manifest: Manifest, tmp_path
 @pytest.mark.parametrize(
     ("number", "tried"), [(0, 1), (1, 2), (2, 3), (5, 6), (6, 6), (9, 6), (30, 6)]
 )
-def test_the_number_of_journeys_is_bounded(number: int, tried: int) -> None:
+def test_number_of_journeys_is_bounded(number: int, tried: int) -> None:
     """They include the synthetic, oldest and newest releases, with every database."""
     tags = [f"v1.{minor}.0" for minor in range(number)]
     chosen = sampled(dict.fromkeys(tags, behavioural_product()))
@@ -359,7 +359,7 @@ def test_the_number_of_journeys_is_bounded(number: int, tried: int) -> None:
     )
 
 
-def test_a_shallow_clone_is_refused(tmp_path: Path) -> None:
+def test_shallow_clone_is_refused(tmp_path: Path) -> None:
     """Without the history, the update tests would have nothing to test."""
     git(ROOT, "clone", "--quiet", "--depth=1", ROOT.as_uri(), str(tmp_path / "shallow"))
 

@@ -2,7 +2,7 @@
 
 Each answer that is not a default has one file. It lists the paths that the answer changes,
 whatever the other answers are, followed by the diff from the default render. Two answers that
-together change more than both of them separately have a file of their own.
+together change more than both of them separately have an additional file.
 """
 
 import shutil

@@ -25,12 +25,12 @@ async def test_applications_in_one_process_are_independent(settings: CoreSetting
         assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_the_documentation_is_served(settings: CoreSettings) -> None:
+async def test_documentation_is_served(settings: CoreSettings) -> None:
     async with running(create_app(settings)) as client:
         assert (await client.get("/docs")).status_code == 200
 
 
-async def test_a_web_socket_has_a_session(settings: CoreSettings) -> None:
+async def test_web_socket_has_a_session(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     @app.websocket("/one")

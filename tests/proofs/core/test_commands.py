@@ -34,7 +34,7 @@ async def write(run: Cli, url: URL, message: str) -> None:
 
 
 @pytest.mark.usefixtures("revisions")
-async def test_a_downgrade_undoes_one_revision(
+async def test_downgrade_undoes_one_revision(
     run: Cli, scratch_database: URL, output: StringIO
 ) -> None:
     await write(run, scratch_database, "first of two")

@@ -119,7 +119,7 @@ def create_app(settings: CoreSettings, **options: str) -> FastAPI:
     return app
 
 
-async def test_a_folder_is_a_feature(add_feature: AddFeature, settings: CoreSettings) -> None:
+async def test_folder_is_a_feature(add_feature: AddFeature, settings: CoreSettings) -> None:
     add_feature("visitors", router=ROUTER, commands=COMMANDS, models="")
 
     async with running(create_app(settings)) as client:
@@ -127,7 +127,7 @@ async def test_a_folder_is_a_feature(add_feature: AddFeature, settings: CoreSett
     assert "visitors" in features.commands()
 
 
-def test_a_features_commands_have_its_name(add_feature: AddFeature) -> None:
+def test_feature_commands_have_its_name(add_feature: AddFeature) -> None:
     add_feature("visitors", commands=COMMANDS)
 
     (command,) = features.commands()["visitors"].registered_commands
@@ -148,7 +148,7 @@ def test_models_of_all_features_are_imported(
     assert "app.visitors.models" in sys.modules
 
 
-async def test_a_feature_needs_only_one_of_its_files(
+async def test_feature_needs_only_one_of_its_files(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", models="")
@@ -158,7 +158,7 @@ async def test_a_feature_needs_only_one_of_its_files(
         assert (await client.get("/visitors")).status_code == 404
 
 
-async def test_a_module_can_be_a_package(add_feature: AddFeature, settings: CoreSettings) -> None:
+async def test_module_can_be_a_package(add_feature: AddFeature, settings: CoreSettings) -> None:
     add_feature("visitors/router", __init__=ROUTER)
 
     async with running(create_app(settings)) as client:
@@ -188,7 +188,7 @@ async def test_features_take_precedence_over_mounts(
         assert (await client.get("/elsewhere")).text == "a front end"
 
 
-async def test_a_catch_all_does_not_hide_the_documentation(
+async def test_catch_all_does_not_hide_the_documentation(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", router=ROUTER.replace("/visitors", "/{path:path}"))
@@ -212,7 +212,7 @@ async def test_handler_gets_feature_settings(
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_a_feature_reads_its_settings_from_env(add_feature: AddFeature) -> None:
+def test_feature_reads_its_settings_from_env(add_feature: AddFeature) -> None:
     add_feature("visitors", settings=SETTINGS)
     Path(".env").write_text("VISITOR_LIMIT=5\n")
 
@@ -255,7 +255,7 @@ async def test_migrations_do_not_require_feature_settings(
     assert await run("db", "current", url=scratch_database) == 0
 
 
-async def test_a_feature_adds_middleware_and_error_handlers(
+async def test_feature_adds_middleware_and_error_handlers(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", install=INSTALL)
@@ -313,7 +313,7 @@ def test_invalid_feature_folder_is_refused(
         create_app(settings)
 
 
-def test_a_folder_without_python_is_ignored(
+def test_folder_without_python_is_ignored(
     add_feature: AddFeature, settings: CoreSettings, tmp_path: Path
 ) -> None:
     add_feature("static")
@@ -331,7 +331,7 @@ def test_duplicate_command_is_refused(add_feature: AddFeature) -> None:
 
 
 @pytest.mark.parametrize("name", ["core_", "db", "health", "items", "main", "settings", "engine"])
-async def test_a_feature_can_have_any_name(
+async def test_feature_can_have_any_name(
     add_feature: AddFeature, settings: CoreSettings, name: str
 ) -> None:
     add_feature(name, router=ROUTER, models="")

@@ -32,7 +32,7 @@ async def test_ready(client: AsyncClient) -> None:
     assert response.json() == {"status": "ok"}
 
 
-async def test_a_stale_schema_is_reported(
+async def test_stale_schema_is_reported(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts = SimpleNamespace(get_heads=lambda: ["later"], walk_revisions=later)
@@ -49,7 +49,7 @@ async def test_a_stale_schema_is_reported(
     assert "db upgrade" in logs[0]["event"]
 
 
-async def test_a_database_that_was_never_migrated_is_not_ready(
+async def test_unmigrated_database_is_not_ready(
     settings: CoreSettings, scratch_database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts = SimpleNamespace(get_heads=lambda: ["later"], walk_revisions=later)

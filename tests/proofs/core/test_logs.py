@@ -21,7 +21,7 @@ from tests.proofs.kit import create_app, running
 from tests.proofs.logs import logging_configured
 
 
-def test_a_line_has_time_level_and_name(settings: CoreSettings) -> None:
+def test_line_has_time_level_and_name(settings: CoreSettings) -> None:
     with logging_configured(settings) as stdout:
         structlog.get_logger().info("ours")
         logging.getLogger("library").info("theirs")
@@ -105,7 +105,7 @@ def test_server_handlers_are_removed(settings: CoreSettings) -> None:
         assert logging.getLogger("uvicorn.error").propagate
 
 
-async def test_a_request_that_fails_is_logged_with_status_500(settings: CoreSettings) -> None:
+async def test_failed_request_is_logged_with_status_500(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     @app.get("/bug")
@@ -167,7 +167,7 @@ async def test_only_http_is_logged() -> None:
 
 
 @pytest.mark.usefixtures("database_url")
-def test_a_server_configures_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_configures_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     configured: list[CoreSettings] = []
     monkeypatch.setattr("app.core.configure_logging", configured.append)
     monkeypatch.delitem(sys.modules, "app.asgi", raising=False)

@@ -103,7 +103,7 @@ def seen(app: FastAPI) -> list[AsyncSession]:
         ("included-reader", False),
     ],
 )
-async def test_a_request_has_one_session(
+async def test_request_has_one_session(
     client: AsyncClient, seen: list[AsyncSession], path: str, only_reads: bool, mode: str
 ) -> None:
     response = await client.get(f"/proofs/{path}")
@@ -113,7 +113,7 @@ async def test_a_request_has_one_session(
     assert reads(seen[0]) is only_reads
 
 
-async def test_an_overridden_dependency_can_write(
+async def test_overridden_dependency_can_write(
     app: FastAPI, client: AsyncClient, seen: list[AsyncSession]
 ) -> None:
     """FastAPI does not report the dependencies of an override."""

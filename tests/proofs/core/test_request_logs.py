@@ -10,7 +10,7 @@ from app.core import CoreSettings
 from tests.proofs.logs import logging_configured
 
 
-async def test_a_request_is_logged_with_its_id(client: AsyncClient) -> None:
+async def test_request_is_logged_with_its_id(client: AsyncClient) -> None:
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
         response = await client.get("/health/live?token=secret", headers={"X-Request-ID": "abc-1"})
 

@@ -20,7 +20,7 @@ def url(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.usefixtures("url")
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings.load()
 
     assert settings.log_level == "INFO"
@@ -41,7 +41,7 @@ def test_the_defaults() -> None:
     ],
 )
 @pytest.mark.usefixtures("url")
-def test_a_value_out_of_range_is_refused(
+def test_value_out_of_range_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -108,7 +108,7 @@ def test_url_object_is_accepted(server: URL) -> None:
     ],
 )
 @pytest.mark.usefixtures("no_settings")
-def test_a_wrong_url_is_explained(url: str, words: str) -> None:
+def test_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError) as refused:
         CoreSettings.model_validate({"database_url": url})
 

@@ -42,7 +42,7 @@ def slug() -> str:
         ({"2", "3"}, "newer"),
     ],
 )
-async def test_a_state_is_current_pending_or_newer(
+async def test_state_is_current_pending_or_newer(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, current: set[str], state: str
 ) -> None:
     revisions = [SimpleNamespace(revision=name) for name in ("2", "1")]
@@ -130,7 +130,7 @@ async def test_stale_schema_names_the_command(
     assert f"uv run {slug} db upgrade" in response.json()["detail"]
 
 
-def test_the_probe_answers_within_three_seconds() -> None:
+def test_probe_responds_within_three_seconds() -> None:
     """Callers may stop waiting after that."""
     assert health.READY_TIMEOUT == 3
 

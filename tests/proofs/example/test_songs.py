@@ -108,7 +108,7 @@ async def test_list_parameters_are_validated(
     assert (await client.get("/songs", params=params)).status_code == status
 
 
-async def test_a_filter_ignores_spaces_around_its_value(
+async def test_filter_ignores_spaces_around_its_value(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     await store_song(session, title="Hung Up", artist="Madonna")
@@ -156,7 +156,7 @@ async def test_date_filter_includes_only_its_start(
     assert [song["released_on"] for song in page["items"]] == ["2020-01-02"]
 
 
-async def test_the_routes_are_documented_as_one_group(app: FastAPI) -> None:
+async def test_routes_are_documented_as_one_group(app: FastAPI) -> None:
     paths = app.openapi()["paths"]
 
     songs = [
@@ -183,7 +183,7 @@ async def test_responses_have_the_documented_members(
     assert schemas["SongUpdate"]["additionalProperties"] is False
 
 
-async def test_the_table_has_an_index_and_a_constraint(engine: AsyncEngine) -> None:
+async def test_table_has_index_and_constraint(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         indexes, unique = await connection.run_sync(
             lambda sync: (
@@ -203,7 +203,7 @@ async def test_columns_hold_200_characters(session: AsyncSession) -> None:
     assert (len(song.title), len(song.artist)) == (200, 200)
 
 
-async def test_an_import_counts_over_batches(
+async def test_import_counts_across_batches(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "BATCH_SIZE", 2)
@@ -235,7 +235,7 @@ async def test_other_integrity_errors_are_raised(
         (["title,artist\n", "A,B\n", 'C,"D\n'], "Line 3: unexpected end of data."),
     ],
 )
-async def test_a_wrong_line_is_explained(
+async def test_invalid_line_is_explained(
     session: AsyncSession, lines: list[str], message: str
 ) -> None:
     with pytest.raises(SongImportError) as refused:
@@ -255,7 +255,7 @@ async def test_text_that_is_not_utf_8_is_located(session: AsyncSession) -> None:
 
 
 @pytest.mark.committed
-async def test_an_import_says_how_many_and_shows_its_progress(
+async def test_import_shows_count_and_progress(
     run: Cli,
     session: AsyncSession,
     tmp_path: Any,

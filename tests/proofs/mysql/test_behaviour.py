@@ -44,7 +44,7 @@ async def test_oversized_value_is_refused(engine: AsyncEngine) -> None:
             await connection.execute(names.insert(), {"name": "too long"})
 
 
-async def test_a_connection_comes_back_without_a_transaction(engine: AsyncEngine) -> None:
+async def test_connection_comes_back_without_a_transaction(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         await driver.begin()
@@ -57,7 +57,7 @@ async def test_times_are_in_utc(engine: AsyncEngine) -> None:
         assert await connection.scalar(text("SELECT NOW() = UTC_TIMESTAMP()"))
 
 
-def test_a_url_without_a_database_is_refused() -> None:
+def test_url_without_a_database_is_refused() -> None:
     with pytest.raises(ValidationError, match="must name a database"):
         CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/"})
 

@@ -35,7 +35,7 @@ def test_other_errors_are_permanent(code: int) -> None:
     assert is_unavailable(raised(code, "hunter2", invalidated=True))
 
 
-def test_an_error_without_a_number_has_no_code() -> None:
+def test_error_without_a_number_has_no_code() -> None:
     assert error_code(raised()) is None
     assert error_code(DBAPIError("SELECT 1", {}, cast("Any", None))) is None
 
@@ -49,7 +49,7 @@ def test_an_error_without_a_number_has_no_code() -> None:
         *("ssl_cert=c", "ssl_check_hostname=true", "ssl_cipher=c", "ssl_key=k"),
     ],
 )
-def test_an_option_of_the_driver_is_accepted(option: str) -> None:
+def test_driver_options_are_accepted(option: str) -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name?{option}"})
 
     name, _, value = option.partition("=")
@@ -63,12 +63,12 @@ def test_an_option_of_the_driver_is_accepted(option: str) -> None:
         (f"{DRIVER}://localhost/name?tls=1&a=b", "the option a, tls; those for TLS"),
     ],
 )
-def test_a_wrong_url_is_explained(url: str, words: str) -> None:
+def test_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CoreSettings.model_validate({"database_url": url})
 
 
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name"})
 
     assert settings.database_pool_size == 10
@@ -100,7 +100,7 @@ async def test_session_settings(engine: AsyncEngine) -> None:
     assert (zone, charset) == ("+00:00", "utf8mb4")
 
 
-async def test_a_connection_comes_back_without_a_transaction(settings: CoreSettings) -> None:
+async def test_connection_comes_back_without_a_transaction(settings: CoreSettings) -> None:
     engine = create_engine(settings)
     rollbacks: list[bool] = []
     for begins in (True, False):

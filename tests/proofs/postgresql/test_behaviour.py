@@ -28,7 +28,7 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
             await asyncio.wait_for(waiting, timeout=5)
 
 
-async def test_a_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -> None:
+async def test_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -> None:
     """The driver's message quotes the value."""
     app = create_app(settings)
 

@@ -52,7 +52,7 @@ def test_other_errors_are_permanent(code: str | None) -> None:
         *("gsslib=sspi", "prepared_statement_cache_size=0"),
     ],
 )
-def test_an_option_of_the_driver_is_accepted(option: str) -> None:
+def test_driver_options_are_accepted(option: str) -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name?{option}"})
 
     name, _, value = option.partition("=")
@@ -65,12 +65,12 @@ def test_an_option_of_the_driver_is_accepted(option: str) -> None:
         (f"{DRIVER}://localhost/name?sslmode=require&a=b", "the option a, sslmode; libpq's"),
     ],
 )
-def test_a_wrong_url_is_explained(url: str, words: str) -> None:
+def test_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CoreSettings.model_validate({"database_url": url})
 
 
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name"})
 
     assert settings.database_pgbouncer is False

@@ -11,7 +11,7 @@ from app.core.migrations.dialect import migrating
 from tests.proofs.kit import create_app, running
 
 
-def test_a_url_without_a_file_is_refused() -> None:
+def test_url_without_a_file_is_refused() -> None:
     with pytest.raises(ValidationError, match="must name a file"):
         CoreSettings.model_validate({"database_url": f"{DRIVER}:///:memory:"})
 

@@ -58,13 +58,13 @@ def test_error_has_its_documented_name() -> None:
         ("/file:app.db?uri=true", "it must name a file"),
     ],
 )
-def test_a_url_names_a_file(rest: str, words: str) -> None:
+def test_url_names_a_file(rest: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CoreSettings.model_validate({"database_url": f"{DRIVER}://{rest}"})
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings()
 
     assert str(settings.database_url) == f"{DRIVER}:///app.db"
@@ -100,7 +100,7 @@ async def test_connection_settings(scratch_database: URL) -> None:
     assert engine.sync_engine.hide_parameters
 
 
-async def test_a_connection_comes_back_without_a_transaction(scratch_database: URL) -> None:
+async def test_connection_comes_back_without_a_transaction(scratch_database: URL) -> None:
     engine = create_engine(CoreSettings(database_url=scratch_database))
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -128,7 +128,7 @@ async def test_write_transaction_locks_immediately(scratch_database: URL) -> Non
     assert is_unavailable(refused.value)
 
 
-async def test_a_file_that_cannot_be_opened_leaves_no_thread(
+async def test_unopenable_file_leaves_no_thread(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected: list[object] = []
@@ -160,7 +160,7 @@ async def test_read_engine_refuses_writes(scratch_database: URL) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "a%20b", "a#b", "a?b", "ä"])
-async def test_a_file_can_have_any_name(tmp_path: Any, name: str) -> None:
+async def test_file_can_have_any_name(tmp_path: Any, name: str) -> None:
     url = URL.create(DRIVER, database=f"{tmp_path}/{name}.db")
     async with (
         open_engine(CoreSettings(database_url=url)) as engine,
