@@ -1,4 +1,4 @@
-"""Claims of the repository about itself."""
+"""Consistency of the README and the changelog."""
 
 import re
 import tomllib

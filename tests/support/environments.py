@@ -18,7 +18,7 @@ class Environments:
         self._directory = directory
 
     def of(self, project: Path, python: Path, settings: Mapping[str, str]) -> Path:
-        """Return the environment for a project, determined by its contents.
+        """Return the environment for a project, shared by all with the same dependencies.
 
         Args:
             project: a rendered project.
