@@ -1,4 +1,4 @@
-"""How long renders of made-up answers take, compared with plain renders and parsing these."""
+"""Compare rendering random answers with plain renders and with parsing their output."""
 
 import time
 from collections import Counter, defaultdict
@@ -15,11 +15,11 @@ from test_answers import ANSWERS, render_and_look, says_what_was_answered
 LIMIT = 1.2
 
 BATCH = 50
-"""How many renders of one kind before the other has its turn."""
+"""Number of consecutive renders of one kind."""
 
 
 def main() -> None:
-    """Render both kinds in turn; an attempt that is refused counts on neither side."""
+    """Alternate batches of both kinds; refused attempts are not counted."""
     parser = measuring.parser(__doc__)
     parser.add_argument("--renders", type=int, default=1000)
     batches = max(1, parser.parse_args().renders // BATCH)
@@ -38,13 +38,13 @@ def main() -> None:
 
     each = made_up / renders
     rendering, parsing = rendering / (batches * BATCH), parsing / (batches * BATCH)
-    print(f"made up: {each:.3f} s each, for {renders} of {batches * BATCH} that were not refused")
-    print(f"plain:   {rendering:.3f} s each, and {parsing:.3f} s to parse it")
+    print(f"random: {each:.3f} s each, {renders} of {batches * BATCH} accepted")
+    print(f"plain:  {rendering:.3f} s each, plus {parsing:.3f} s to parse")
     measuring.conclude([(each - parsing) / rendering], LIMIT, max)
 
 
 def plain(template: Template, renders: int) -> tuple[float, float]:
-    """Render the default answers; return the seconds for rendering, and for parsing."""
+    """Render the default answers; return the seconds spent rendering and parsing."""
     rendering = parsing = 0.0
     for _ in range(renders):
         start = time.perf_counter()
@@ -58,10 +58,10 @@ def plain(template: Template, renders: int) -> tuple[float, float]:
 
 
 def fuzzed(template: Template, number: int) -> tuple[int, float]:
-    """Render a batch of made-up answers, and parse it, as the suite does.
+    """Render and parse a batch of random answers, as the suite does.
 
     Returns:
-        How many were rendered, and the seconds for these and for making up all answers.
+        The number of renders, and the seconds for them, including generating all answers.
     """
     outcomes: Counter[str] = Counter()
     seconds: dict[str, float] = defaultdict(float)

@@ -1,10 +1,9 @@
-"""What a test costs with the generated fixtures, and with all tables created and dropped for it.
+"""Compare the generated test isolation with creating and dropping all tables for each test.
 
-The limit is for the fixture that isolates: a test that needs only a session pays for nothing else.
-A test with a client also pays for the start of the application and for the request, either way; it
-is measured for information. The time of a test is that of its set-up, call and tear-down, as pytest
-reports them: starting the run and the database server is not part of it. The server is as durable
-as it is when it is installed, on both sides.
+The limit applies to tests that use only a session. Tests with a client also start the application
+and send a request on both sides; they are measured for information only. The time of a test is the
+sum of its setup, call, and teardown as reported by pytest, without starting the run or the
+database server. Both sides use the server's default durability.
 """
 
 import json
@@ -18,7 +17,7 @@ from support.databases import serve
 from support.projects import Project
 
 LIMITS = {"postgresql": 10, "mysql": 20}
-"""SQLite has no server to wait for: it is measured for information."""
+"""SQLite has no limit: it has no server, and is measured for information only."""
 
 DATABASES = ("sqlite", "postgresql", "mysql")
 
@@ -26,7 +25,7 @@ DATABASES = ("sqlite", "postgresql", "mysql")
 def main() -> None:
     """Measure on each database."""
     parser = measuring.parser(__doc__, DATABASES)
-    parser.add_argument("--tests", type=int, default=40, help="of each kind")
+    parser.add_argument("--tests", type=int, default=40, help="number of tests of each kind")
     options = parser.parse_args()
 
     shares = []
@@ -53,24 +52,24 @@ def main() -> None:
 
 @dataclass
 class Times:
-    """The milliseconds of one kind of tests."""
+    """Times of one kind of test, in milliseconds."""
 
     phases: dict[str, list[float]] = field(default_factory=dict)
-    """For "setup", "call" and "teardown", what each test took."""
+    """The time of each test, by phase: "setup", "call" and "teardown"."""
 
     def add(self, phase: str, milliseconds: float) -> None:
-        """Count a phase of a test."""
+        """Record the time of one phase."""
         self.phases.setdefault(phase, []).append(milliseconds)
 
     @property
     def median(self) -> float:
-        """The median test."""
-        # The first test warms up, and pays for the fixtures that all tests share.
+        """Median time of a test."""
+        # The first test is a warm-up: it also pays for the shared fixtures.
         return median(map(sum, list(zip(*self.phases.values(), strict=True))[1:]))
 
 
 def add_tables(project: Project) -> int:
-    """Drop a feature and the tests into the project, and write the migration."""
+    """Add the tables, the tests, and a migration to the project."""
     shutil.copytree(measuring.RENDERED / "things", project.path / "app" / "things")
     shutil.copytree(measuring.RENDERED / "isolation", tests(project))
     with serve(project) as server:
@@ -82,12 +81,12 @@ def add_tables(project: Project) -> int:
 
 
 def tests(project: Project) -> Path:
-    """Return the folder for the tests."""
+    """Return the destination folder of the tests."""
     return project.path / "tests" / "isolation_benchmark"
 
 
 def run(project: Project, number: int) -> dict[tuple[str, str], Times]:
-    """Run the tests in one go; return the times for each file's name and test's name."""
+    """Run the tests once; return the times by file name and test name."""
     report = project.path / "durations.jsonl"
     env = {"RUNS": str(number + 1), "DURATIONS": str(report)}
     project.uv_run("pytest", str(tests(project)), env=env, timeout=900)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: rendered projects, the options, and the verdict at the end."""
+"""Shared parts of the benchmarks: projects, options, and the final verdict."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# The meta suite knows how to render a project and how to start what it needs.
+# The meta suite has the helpers for rendering projects and starting servers.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support import interpreters
@@ -17,26 +17,26 @@ from support.projects import Project
 from support.rendering import Template, snapshot
 
 RENDERED = Path(__file__).with_name("rendered")
-"""Files that are put into rendered projects, or run by their Python."""
+"""Files that are copied into rendered projects or run by their Python."""
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
 
 
 def parser(description: str | None, databases: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return a parser, with the option --database if there are databases to choose from."""
+    """Return a parser, with a --database option if `databases` is given."""
     arguments = argparse.ArgumentParser(description=description)
     if databases:
         arguments.add_argument(
             "--database",
             action="append",
             choices=databases,
-            help="measure only this one; may be given several times",
+            help="measure only this database; can be repeated",
         )
     return arguments
 
 
 def chosen(asked: Sequence[str] | None, databases: Sequence[str]) -> Iterator[str]:
-    """Yield the databases to measure, and say which of them this machine cannot serve."""
+    """Yield the databases to measure; report those that this machine cannot serve."""
     for database in asked or databases:
         if reason := missing_server(database):
             print(reason)
@@ -46,13 +46,13 @@ def chosen(asked: Sequence[str] | None, databases: Sequence[str]) -> Iterator[st
 
 @contextmanager
 def template() -> Iterator[tuple[Template, Path]]:
-    """Make the working tree's template ready to be rendered, and a folder for the renders."""
+    """Yield the working tree's template and a folder for renders."""
     with TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
         yield snapshot(Path(folder, "template")), Path(folder)
 
 
 def make_project(source: Template, path: Path, database: str) -> Project:
-    """Render a project with its environment."""
+    """Render a project and create its environment."""
     source.render(path, {"database": database})
     project = Project(path, interpreters.at_least(interpreters.WANTED[0]))
     project.run("uv", "sync")
@@ -61,7 +61,7 @@ def make_project(source: Template, path: Path, database: str) -> Project:
 
 @contextmanager
 def on_core(number: int) -> Iterator[None]:
-    """Let this process, and those started meanwhile, use only that core, if the system can."""
+    """Pin this process and its children to one core, if the system supports it."""
     if not CORES:
         yield
         return
@@ -74,12 +74,12 @@ def on_core(number: int) -> Iterator[None]:
 
 
 def conclude(values: Sequence[float], limit: float, worst: Callable[..., float]) -> None:
-    """Print the last line; exit with 1 if the worst value misses the limit.
+    """Print the result; exit with code 1 if the worst value misses the limit.
 
     Args:
-        values: one for each thing that was measured.
-        limit: what none of them may exceed, or fall below.
-        worst: `max` if the limit is the most that is allowed, `min` if it is the least.
+        values: one ratio per measurement.
+        limit: the bound that every value must satisfy.
+        worst: `max` if the limit is an upper bound, `min` if it is a lower bound.
     """
     if not values:
         raise SystemExit("Nothing was measured.")

@@ -1,4 +1,4 @@
-"""How long `copier copy --defaults` takes, compared with an empty template of as many files."""
+"""Compare `copier copy --defaults` with an empty template of as many files."""
 
 import shutil
 import sys
@@ -14,7 +14,7 @@ LIMIT = 1.5
 
 
 def main() -> None:
-    """Copy both templates in turn."""
+    """Alternate copies of both templates."""
     parser = measuring.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
@@ -28,7 +28,7 @@ def main() -> None:
             for template, measured in seconds.items():
                 measured.append(copy(template, folder / "copy"))
 
-    # The first round filled the caches.
+    # The first round is a warm-up.
     medians = {template: median(measured[1:]) for template, measured in seconds.items()}
     print(f"this template:  {medians[ours]:.3f} s, {files} files")
     print(f"empty template: {medians[empty]:.3f} s")
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def empty_template(path: Path, rendered: Path) -> Template:
-    """Make a template of as many files in the same folders, without content or questions."""
+    """Create a template with as many files in the same folders, all empty and without questions."""
     for file in files_in(rendered):
         copy = path / "template" / file.relative_to(rendered)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def empty_template(path: Path, rendered: Path) -> Template:
 
 
 def copy(template: Template, destination: Path) -> float:
-    """Run Copier as a person would, and return the seconds."""
+    """Run Copier from the command line; return the seconds."""
     settings = destination.with_name("settings.yml")
     settings.write_text("{}\n", encoding="utf-8")
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Reading a row by its primary key: the generated service and a minimal handler, in turn."""
+"""Compare reading a row by its primary key through the service and through a minimal handler."""
 
 import asyncio
 import json
@@ -19,18 +19,18 @@ LIMITS = {"sqlite": 0.85, "postgresql": 0.95, "mysql": 0.95}
 DATABASES = tuple(LIMITS)
 SONGS = 500
 POOL_SIZE = "40"
-"""Of both, and large enough: otherwise connections are opened all the time, which costs more
-than all that is compared."""
+"""Pool size of both applications. A smaller pool would keep opening connections, which costs more
+than the difference to measure."""
 
 SERVER, CLIENT = 0, 1
-"""Cores. The database server shares the client's, which has time to spare."""
+"""CPU cores. The database server shares the client's core, which has spare capacity."""
 
 
 def main() -> None:
     """Measure on each database."""
     parser = measuring.parser(__doc__, DATABASES)
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=0.25, help="of each round")
+    parser.add_argument("--seconds", type=float, default=0.25, help="duration of each round")
     parser.add_argument("--connections", type=int, default=16)
     options = parser.parse_args()
 
@@ -41,7 +41,7 @@ def main() -> None:
             with measuring.on_core(CLIENT):
                 rates = compare(project, options.rounds, options.seconds, options.connections)
             ours, minimal = (median(rate) for rate in rates)
-            # Neighbouring rounds share whatever else the machine does meanwhile.
+            # Adjacent rounds share the same background load.
             ratio = median(a / b for a, b in zip(*rates, strict=True))
             shares.append(ratio / LIMITS[database])
             print(
@@ -54,7 +54,7 @@ def main() -> None:
 def compare(
     project: Project, rounds: int, seconds: float, connections: int
 ) -> tuple[list[float], list[float]]:
-    """Return the requests per second of the generated service and of the minimal handler."""
+    """Return the requests per second of the service and of the minimal handler."""
     with serve(project) as server:
         env = {"DATABASE_URL": server.create(), "DATABASE_POOL_SIZE": POOL_SIZE}
         project.uv_run(project.slug, "db", "upgrade", env=env)
@@ -65,7 +65,7 @@ def compare(
             for number in range(1, SONGS + 1):
                 add_song(ours, number)
             rates: tuple[list[float], list[float]] = ([], [])
-            # In the first round, caches are filled and connections are opened.
+            # The first round is a warm-up: it fills caches and opens connections.
             for number in range(rounds + 1):
                 for port, measured in zip((ours, minimal), rates, strict=True):
                     rate = asyncio.run(load(port, seconds, connections))
@@ -76,7 +76,7 @@ def compare(
 
 @contextmanager
 def running(project: Project, application: str, folder: Path, env: dict[str, str]) -> Iterator[int]:
-    """Run an application with uvicorn's own settings, and yield its port."""
+    """Run an application with uvicorn's defaults, and yield its port."""
     port = programs.free_port()
     python = project.path / ".venv" / "bin" / "python"
     options = ("--app-dir", str(folder), "--port", str(port))
@@ -97,18 +97,18 @@ def running(project: Project, application: str, folder: Path, env: dict[str, str
 
 
 def add_song(port: int, number: int) -> None:
-    """Store a song; the first one's id is 1."""
+    """Create a song; the first song's id is 1."""
     song = {"title": f"Song {number}", "artist": "Somebody", "released_on": "2020-10-01"}
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/songs",
         data=json.dumps(song).encode(),
         headers={"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - it is http
+    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - always HTTP
 
 
 async def load(port: int, seconds: float, connections: int) -> float:
-    """Keep that many connections busy for a while; return the requests answered per second."""
+    """Keep `connections` busy for `seconds`; return the requests per second."""
     started = time.perf_counter()
     counts = await asyncio.gather(
         *(read_songs(port, started + seconds, first) for first in range(connections))
@@ -117,7 +117,7 @@ async def load(port: int, seconds: float, connections: int) -> float:
 
 
 async def read_songs(port: int, end: float, first: int) -> int:
-    """Read one song after the other on one connection; return how many there were."""
+    """Read songs in sequence on one connection; return the number of reads."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     count = 0
     while time.perf_counter() < end:
@@ -127,7 +127,7 @@ async def read_songs(port: int, end: float, first: int) -> int:
         length = int(head.partition(b"content-length:")[2].split(None, 1)[0])
         body = await reader.readexactly(length)
         if not head.startswith(b"http/1.1 200") or json.loads(body)["id"] != song_id:
-            msg = f"Song {song_id} is answered with {head!r} {body!r}."
+            msg = f"Unexpected response for song {song_id}: {head!r} {body!r}."
             raise RuntimeError(msg)
         count += 1
     writer.close()

@@ -1,8 +1,8 @@
-"""What it takes until something happens: importing the application, and running one test.
+"""Measure startup: importing the application, and running one test.
 
-The import is compared with that of the libraries that serving needs; one test with importing what
-it needs and starting the database server. CPU time stands for wall time in the first, because an
-import waits for nothing.
+The import is compared with importing the libraries needed for serving; the test is compared with
+importing its dependencies and starting the database server. The import is measured in CPU time,
+because it never waits for I/O.
 """
 
 import re
@@ -30,7 +30,7 @@ with database_server():
 
 
 def main() -> None:
-    """Measure on each database; what is compared takes turns."""
+    """Measure on each database, alternating what is compared."""
     parser = measuring.parser(__doc__, DATABASES)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def libraries_of(project: Project) -> list[str]:
-    """Return the modules outside of the standard library that core imports for serving."""
+    """Return the modules outside the standard library that core imports for serving."""
     names: set[str] = set()
     for file in (project.path / "app" / "core").glob("*.py"):
         if file.stem != "cli":
@@ -75,7 +75,7 @@ def libraries_of(project: Project) -> list[str]:
 def compare(
     clock: Callable[[], float], ours: Callable[[], object], bare: Callable[[], object], rounds: int
 ) -> float:
-    """Return the ratio of the medians; the first round warms up."""
+    """Return the ratio of the medians; the first round is a warm-up."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
         for run, measured in zip((ours, bare), times, strict=True):
@@ -87,12 +87,12 @@ def compare(
 
 
 def wall() -> float:
-    """Return seconds of wall time."""
+    """Return wall time in seconds."""
     return time.perf_counter()
 
 
 def cpu() -> float:
-    """Return seconds of CPU time of the processes that have ended."""
+    """Return the CPU time of finished child processes in seconds."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -1,4 +1,4 @@
-"""How long the tests that a service receives take, compared with those of release 0.7.0."""
+"""Compare the duration of the shipped tests with that of release 0.7.0."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ BEFORE = "0.7.0"
 
 
 def main() -> None:
-    """Measure on each database; the two take turns."""
+    """Measure on each database, alternating both versions."""
     parser = measuring.parser(__doc__, DATABASES)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -35,7 +35,7 @@ def main() -> None:
                 for project, wall in zip(projects, walls, strict=True):
                     started = time.perf_counter()
                     project.tests()
-                    # The first run compiles what it imports.
+                    # The first run compiles the imported modules.
                     if number:
                         wall.append(time.perf_counter() - started)
             ours, theirs = map(median, walls)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def render(source: Template, path: Path, database: str) -> Project:
-    """Render a project without the example, with its environment."""
+    """Render a project without the example, and create its environment."""
     source.render(path, {"database": database, "example": False})
     project = Project(path, interpreters.at_least(interpreters.WANTED[0]))
     project.run("uv", "sync")

@@ -1,7 +1,7 @@
-"""What an update costs, compared with rendering the same project anew, both in-process.
+"""Compare an update with rendering the same project from scratch, both in-process.
 
-Copier itself renders three times for an update. What is left for a template to do about that shows
-in the same ratio for an empty template of as many files, which is measured for information.
+Copier renders three times for an update. The same ratio for an empty template of as many files is
+measured for information; it shows how much of the cost is Copier's own.
 """
 
 import shutil
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def with_answers(path: Path) -> History:
-    """Let the empty template be updated, from one release to the next."""
+    """Make the empty template updatable from one release to the next."""
     answers = path / "template" / "{{ _copier_conf.answers_file }}.jinja"
     answers.write_text("{{ _copier_answers | to_nice_yaml }}", encoding="utf-8")
     (path / "template" / ".copier-answers.yml").unlink()
@@ -59,7 +59,7 @@ def with_answers(path: Path) -> History:
 
 
 def made(history: History, project: Path) -> Path:
-    """Render the older release and keep it in git."""
+    """Render the older release and commit it."""
     history.at(history.releases[-1]).render(project)
     begin(project)
     return project
@@ -68,7 +68,7 @@ def made(history: History, project: Path) -> Path:
 def compare(
     history: History, start: Path, folder: Path, rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Return the seconds of renders and of updates, which take turns."""
+    """Return the seconds of renders and updates, measured alternately."""
     renders, updates = [], []
     for number in range(rounds + 1):
         project = folder / f"project-{number}"
@@ -77,7 +77,7 @@ def compare(
         history.current.render(folder / f"render-{number}")
         between = time.perf_counter()
         history.update(project)
-        # The first round fills caches.
+        # The first round is a warm-up.
         if number:
             renders.append(between - started)
             updates.append(time.perf_counter() - between)

@@ -1,4 +1,4 @@
-"""The meta suite: options, what is collected, the shared fixtures, and the table at the end."""
+"""Options, collection, shared fixtures and the terminal summary of the meta suite."""
 
 import argparse
 import os
@@ -24,13 +24,13 @@ from support.template_code import share
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that choose what is run."""
+    """Add the options that select tests and require tools."""
     group = parser.getgroup("meta suite")
     group.addoption(
         "--database",
         action="append",
         choices=read_questions()["database"].answers,
-        help="test only combinations with this database; may be given several times",
+        help="test only combinations with this database; can be repeated",
     )
     group.addoption(
         "--shard",
@@ -41,12 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--require-all",
         action="store_true",
-        help="fail, rather than skip, where something is missing",
+        help="fail instead of skipping tests if something is missing",
     )
     group.addoption(
         "--require-pythons",
         action="store_true",
-        help="fail at the start if a Python that the template offers is missing",
+        help="fail at the start if a Python version that the template offers is missing",
     )
 
 
@@ -54,7 +54,7 @@ def _shard(value: str) -> tuple[int, int]:
     part, _, parts = value.partition("/")
     if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
         return int(part), int(parts)
-    msg = f"{value!r} is not a part of a whole, such as 1/4."
+    msg = f"{value!r} is not a shard such as 1/4."
     raise argparse.ArgumentTypeError(msg)
 
 
@@ -63,56 +63,56 @@ RENDERS = pytest.StashKey[Path]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose where to render, and register the marker."""
+    """Choose the folder for renders, and register the marker."""
     if not config.option.basetemp:
-        # Not below pytest's usual folder: each run of pytest, those in the rendered projects
-        # included, takes away others' access to it, which PostgreSQL needs if we are root.
+        # Not in pytest's default folder: every pytest run, including those in rendered projects,
+        # restricts that folder to its own user, but PostgreSQL needs access to it if we are root.
         config.option.basetemp = Path(tempfile.gettempdir(), f"prewired-{uuid4().hex[:8]}")
         config.stash[RENDERS] = config.option.basetemp
     config.addinivalue_line(
-        "markers", "needs_server: the test runs a rendered service on its database server"
+        "markers", "needs_server: the test needs the database server of its combination"
     )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse to begin what cannot be complete."""
+    """Stop early if a required Python version is missing."""
     if session.config.getoption("require_pythons") and (missing := interpreters.missing()):
         pytest.exit(f"Not found: Python {', '.join(missing)}.", returncode=1)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Keep what was rendered only for whoever has to find out why a test failed."""
+    """Delete the renders unless a test failed; then they help to find out why."""
     if exitstatus == pytest.ExitCode.OK and (renders := session.config.stash.get(RENDERS, None)):
         shutil.rmtree(renders, ignore_errors=True)
 
 
 def pytest_report_header() -> list[str]:
-    """Say how much of the template tools can read."""
-    return [f"template: {share():.1f}% of its lines of Python are Python before they are rendered"]
+    """Report how much of the template's Python tools can read."""
+    return [f"template: {share():.1f}% of its Python lines are valid Python without rendering"]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what --database and --shard select; the latter of what -k and -m left."""
+    """Apply --database, then --shard; both work on what -k and -m select."""
     databases = config.getoption("database")
     part, parts = config.getoption("shard") or (1, 1)
     kept = [item for item in items if not databases or _database(item) in (None, *databases)]
-    # Every n-th: neighbours cost about the same, so the parts do too.
+    # Adjacent tests cost about the same, so taking every n-th balances the shards.
     kept = kept[part - 1 :: parts]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
 
 def _database(item: pytest.Item) -> str | None:
-    """Return the database of the combination that a test is about, if it is about one."""
+    """Return the database of the test's combination, or None."""
     callspec = getattr(item, "callspec", None)
     values = callspec.params.values() if callspec else ()
     return next((value.database for value in values if hasattr(value, "database")), None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, or under --require-all fail, what this machine has no database server for."""
+    """Skip tests whose database server is missing; fail them under --require-all."""
     database = _database(item)
     if database is None or not item.get_closest_marker("needs_server"):
         return
@@ -124,7 +124,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a test that is skipped fail under --require-all."""
+    """Turn skipped tests into failures under --require-all."""
     return _nothing_skipped(item.config, (yield))
 
 
@@ -132,7 +132,7 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Let a file that is skipped fail under --require-all."""
+    """Turn skipped files into failures under --require-all."""
     return _nothing_skipped(collector.config, (yield))
 
 
@@ -142,20 +142,20 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 def _nothing_skipped(config: pytest.Config, report: Report) -> Report:
     if report.skipped and config.getoption("require_all"):
         report.outcome = "failed"
-        vars(report).pop("wasxfail", None)  # pytest does not count it as failed with this
+        vars(report).pop("wasxfail", None)  # otherwise pytest would not count it as failed
         report.longrepr = f"Skipped, but --require-all: {report.longrepr}"
     return report
 
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> results.Say:
-    """Adds a line to the end of the run."""
+    """A function that adds a line to the terminal summary."""
     return lambda line: request.node.user_properties.append((results.RAN, line))
 
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for what all processes of this run use."""
+    """A folder shared by all processes of this run."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
     folder.mkdir(exist_ok=True)
@@ -164,38 +164,38 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def template(shared_folder: Path) -> Template:
-    """The working tree's template, ready to be rendered."""
+    """The working tree's template."""
     return snapshot(shared_folder / "template")
 
 
 @pytest.fixture(scope="session")
 def render(template: Template, shared_folder: Path) -> Renders:
-    """Renders any answers, the same only once; the results are looked at, and never changed."""
+    """Render any answers once, and share the result; tests must not modify it."""
     return Renders(template, shared_folder / "renders")
 
 
 @pytest.fixture(scope="session")
 def rendered(render: Renders) -> Callable[[Combination], Path]:
-    """Renders a combination to look at."""
+    """Render a combination; tests must not modify the result."""
     return lambda combination: render(combination.answers)
 
 
 @pytest.fixture(scope="session")
 def history(shared_folder: Path) -> History:
-    """Each release of the template, and the working tree as the newest."""
+    """All releases of the template, with the working tree as the newest."""
     return read_history(shared_folder / "history")
 
 
 @pytest.fixture(scope="session")
 def settings(pytestconfig: pytest.Config, worker_id: str) -> dict[str, str]:
-    """The environment variables of every project."""
-    # mypy reads each library once for each process, and not once for each combination.
+    """Environment variables for every project."""
+    # A shared cache: mypy checks each library once per process instead of once per combination.
     return {"MYPY_CACHE_DIR": str(pytestconfig.cache.mkdir(f"mypy-{worker_id}"))}
 
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    """The virtual environments that this process's projects share."""
+    """The virtual environments shared by this process's projects."""
     return Environments(tmp_path_factory.mktemp("environments"))
 
 
@@ -203,7 +203,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
 def make_project(
     render: Renders, settings: dict[str, str], environments: Environments
 ) -> Callable[..., Project]:
-    """Render a combination; its environment comes with the first `uv run`."""
+    """Render a combination; the first `uv run` creates its environment."""
 
     def make(path: Path, combination: Combination, **more: str) -> Project:
         version = str(combination.answers.get("python_version", interpreters.WANTED[0]))
@@ -217,7 +217,7 @@ def make_project(
 def kept_projects(
     make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Combination], Project]:
-    """Projects that many tests use, and leave as they were."""
+    """Projects shared by many tests, which must not modify them."""
 
     @cache
     def make(name: str) -> Project:
@@ -233,7 +233,7 @@ def kept_projects(
 def servers(
     kept_projects: Callable[[Combination], Project],
 ) -> Iterator[Callable[[Combination], DatabaseServer]]:
-    """Database servers that run until the end, one for each database that is asked for."""
+    """Database servers that run until the end of the session, one per database."""
     started: dict[str, DatabaseServer] = {}
     with ExitStack() as stack:
 
@@ -247,7 +247,7 @@ def servers(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """End with what the tests have to say, and with what was not run."""
+    """Print the lines added by tests, and what was not run."""
     reports = [
         report
         for category in terminalreporter.stats.values()
@@ -261,4 +261,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if missing := interpreters.missing():
         terminalreporter.line(f"Not run: Python {', '.join(missing)} (not found).")
     if (renders := terminalreporter.config.stash.get(RENDERS, None)) and renders.exists():
-        terminalreporter.line(f"What was rendered is kept in {renders}.")
+        terminalreporter.line(f"The renders are in {renders}.")

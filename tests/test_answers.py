@@ -1,4 +1,4 @@
-"""Whatever a person can paste into a question: refused in a sentence, or rendered right."""
+"""Arbitrary input to the questions: either refused in a sentence, or rendered correctly."""
 
 import ast
 import sys
@@ -26,7 +26,7 @@ from support.root import Answer
 T = TypeVar("T")
 
 ONE_LINE = ("project_name", "description", "author_name")
-"""The questions that take any line of text."""
+"""Questions that accept any line of text."""
 
 HARMLESS = [
     *("no", "NO", "null", "~", "1e3", "0x1f", "1_000", "true", "2026-11-21", "12:30:45", "="),
@@ -37,19 +37,19 @@ HARMLESS = [
     *("é", "e\u0301", "\u202egnp", "\u200b", "\ufeff", "\U0001f469\u200d\U0001f467", "日本", "ß"),
     *("\xa0x", "\U0010ffff", "\ufffe", "x" * 90, "日" * 45),
 ]
-"""Quotes, escapes, markup of every language in the template, and characters that nobody sees."""
+"""Quotes, escapes, markup of every language in the template, and invisible characters."""
 
 NOT_TEXT = [
     *("no", "True", "~", "null", "", "0", "1_000", "0x1f", "1.5", ".nan", "12:30:45", "2026-11-21"),
     *("[a]", "{a: b}", "2026-11-21 12:30:45"),
 ]
-"""YAML that means something else than text, in some cases to the surprise of its author."""
+"""YAML that is not text, in some cases unexpectedly."""
 
 NO_CHOICE: list[object] = [
     *("", "perhaps", "a\nb", "SQLITE", "'", '"', "{{ 1 }}", "%s", "x" * 10_000, "\ud800"),
     *(1.5, None, [], {"a": 1}),
 ]
-"""What nobody offers, of every type."""
+"""Invalid choices of every type."""
 
 YES_OR_NO = {
     "yes": True,
@@ -70,15 +70,15 @@ def product_of_either(names: Sequence[str], values: Sequence[T]) -> list[tuple[s
 REFUSED = [
     *(" ", "\u3000"),
     *("\n", "a\nb", "a\r\nb", "\r", "a\tb", "\x00", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u2029"),
-    # Between letters, no rule about blank text refuses them.
+    # Between letters, so that the rule about blank text does not refuse them.
     *("a\rb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", "a\u2029b"),
     *("\ud800", "x" * 10_000),
 ]
 
 
 @pytest.mark.parametrize("text", HARMLESS, ids=ascii)
-def test_text_that_looks_like_something_else(text: str, template: Template, tmp_path: Path) -> None:
-    """It is text, and nothing but text, wherever it goes; and the formatter leaves it alone."""
+def test_special_text_is_rendered_verbatim(text: str, template: Template, tmp_path: Path) -> None:
+    """The answer is rendered as plain text in every file, and the formatter accepts the files."""
     answers = {**dict.fromkeys(ONE_LINE, text), "project_slug": "service"}
 
     project = template.render(tmp_path / "service", dict(answers))
@@ -89,10 +89,10 @@ def test_text_that_looks_like_something_else(text: str, template: Template, tmp_
 
 @pytest.mark.parametrize("question", ONE_LINE)
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: ascii(text[:10]))
-def test_text_that_is_not_one_line(
+def test_multiline_text_is_refused(
     question: str, text: str, template: Template, tmp_path: Path
 ) -> None:
-    """One sentence says so, and nothing is written."""
+    """One sentence says so, and no files are written."""
     with pytest.raises((ValueError, UserMessageError)) as refusal:
         template.render(tmp_path / "service", {question: text})
 
@@ -101,8 +101,8 @@ def test_text_that_is_not_one_line(
 
 
 @pytest.mark.parametrize("first", range(0, len(HARMLESS), len(ONE_LINE)))
-def test_the_answers_are_read_back(first: int, history: History, tmp_path: Path) -> None:
-    """What looks like something else looks so in .copier-answers.yml too."""
+def test_recopy_reads_answers_back(first: int, history: History, tmp_path: Path) -> None:
+    """Special text in .copier-answers.yml is quoted correctly."""
     answers: dict[str, Answer] = {
         "project_slug": "null",
         "example": False,
@@ -111,7 +111,7 @@ def test_the_answers_are_read_back(first: int, history: History, tmp_path: Path)
     project = history.current.render(tmp_path / "service", answers)
     begin(project)
 
-    # Of the two, which read the file alike, recopying takes a quarter of the time.
+    # Recopying reads the file like an update, in a quarter of the time.
     again = history.recopy if first else history.update
     again(project, data={"author_email": "ada@example.com"})
 
@@ -121,10 +121,10 @@ def test_the_answers_are_read_back(first: int, history: History, tmp_path: Path)
 @pytest.mark.parametrize(
     ("question", "scalar"), product_of_either(TEXT_OPTIONS, NOT_TEXT), ids=ascii
 )
-def test_a_data_file_without_quotes(
+def test_unquoted_values_in_a_data_file_are_refused(
     question: str, scalar: str, template: Template, tmp_path: Path
 ) -> None:
-    """A name that YAML takes for a number or for false is not silently another name."""
+    """A name that YAML parses as a number or as false is refused, not converted."""
     data = yaml.safe_load(f"{question}: {scalar}")
     assert not isinstance(data[question], str)
 
@@ -136,8 +136,10 @@ def test_a_data_file_without_quotes(
 
 
 @pytest.mark.parametrize(("text", "meant"), YES_OR_NO.items())
-def test_yes_and_no_as_text(text: str, meant: bool, template: Template, tmp_path: Path) -> None:
-    """As `--data example=...` gives them."""
+def test_boolean_text_is_accepted(
+    text: str, meant: bool, template: Template, tmp_path: Path
+) -> None:
+    """As passed by `--data example=...`."""
     project = template.render(tmp_path / "service", {"example": text})
 
     assert (project / "app" / "songs").exists() is meant
@@ -149,10 +151,10 @@ def test_yes_and_no_as_text(text: str, meant: bool, template: Template, tmp_path
     product_of_either([q.name for q in read_questions().values() if q.answers], NO_CHOICE),
     ids=lambda value: ascii(value)[:20],
 )
-def test_what_is_no_choice(
+def test_unknown_choices_are_refused(
     question: str, answer: object, template: Template, tmp_path: Path
 ) -> None:
-    """One sentence says which choices there are, and nothing is written."""
+    """One sentence lists the choices, and no files are written."""
     with pytest.raises(UserMessageError, match=f"{question}: .+ answer with one of") as refusal:
         template.render(tmp_path / "service", {question: cast("Answer", answer)})
 
@@ -160,16 +162,18 @@ def test_what_is_no_choice(
     assert not (tmp_path / "service").exists()
 
 
-def test_numbers_from_a_data_file_can_be_choices(template: Template, tmp_path: Path) -> None:
-    """Nobody puts quotes around 3.12."""
+def test_numeric_choices_in_a_data_file_are_accepted(template: Template, tmp_path: Path) -> None:
+    """An unquoted 3.12 is accepted."""
     project = template.render(tmp_path / "service", yaml.safe_load("python_version: 3.12"))
 
     says_what_was_answered(project, {"python_version": "3.12"})
 
 
 @pytest.mark.parametrize("given_in", ["--data", "--data-file"])
-def test_answers_of_the_command(given_in: str, template: Template, tmp_path: Path) -> None:
-    """People and scripts give answers as strings, and as YAML."""
+def test_answers_on_the_command_line_are_rendered(
+    given_in: str, template: Template, tmp_path: Path
+) -> None:
+    """Answers can be given as strings and as YAML."""
     answers: dict[str, Answer] = {
         "project_name": "1e3",
         "description": "no",
@@ -194,7 +198,7 @@ NASTY = st.lists(st.sampled_from(HARMLESS), min_size=1, max_size=4).map("".join)
 
 PRINTABLE = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
 
-# What is refused shows little: these are mostly such that something is rendered.
+# Weighted toward valid input, because refusals prove little.
 LINES = st.one_of(NASTY, PRINTABLE, NASTY, PRINTABLE, NASTY, st.text(st.characters(codec=None)))
 
 SLUG = st.from_regex(r"[a-z][a-z0-9]{,8}(-[a-z0-9]{1,8}){,2}", fullmatch=True)
@@ -213,11 +217,11 @@ ANSWERS = st.fixed_dictionaries(
         },
     },
 )
-"""Any answers to any questions, as a person could give them."""
+"""Random answers to any questions."""
 
 
-def test_any_answers(template: Template) -> None:
-    """Nothing is half-written, and what is written says exactly what was answered."""
+def test_random_answers_are_rendered_or_refused(template: Template) -> None:
+    """Renders are complete, and contain exactly the given answers."""
     seen = []
 
     @settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -228,13 +232,13 @@ def test_any_answers(template: Template) -> None:
 
     answer()
 
-    # Neither may be all that happens.
+    # Both outcomes must occur.
     assert seen.count("rendered") > 10
     assert seen.count("refused") > 10
 
 
 def render_and_look(template: Template, project: Path, answers: Mapping[str, Answer]) -> str:
-    """Render, check what there is then, and return "rendered" or "refused"."""
+    """Render, check the result, and return "rendered" or "refused"."""
     try:
         template.render(project, answers)
     except (ValueError, UserMessageError) as error:
@@ -248,7 +252,7 @@ def render_and_look(template: Template, project: Path, answers: Mapping[str, Ans
 
 
 def says_what_was_answered(project: Path, answers: Mapping[str, Answer]) -> None:
-    """Parse every file, and compare what it holds with the answers."""
+    """Parse every file, and compare its values with the answers."""
     for file in files_in(project):
         text = file.read_text(encoding="utf-8")
         if parse := PARSERS.get(file.suffix):

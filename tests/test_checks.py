@@ -1,4 +1,4 @@
-"""Each stage of the check that every combination passes finds what it is there for."""
+"""Each stage of the check for combinations detects the faults it exists for."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def migrate(project: Project, _: Path, server: DatabaseServer) -> None:
 
 
 def tidy(project: Project, _: Path, __: DatabaseServer) -> None:
-    """Format everything."""
+    """Run the formatter."""
     checks.leave_nothing_to_do(project)
 
 
@@ -82,12 +82,12 @@ FAULTS = {
     "no revision is found": ("migrations", migrate, (REVISION, 'revision = "', 'version = "')),
     "a file that is left behind": ("born formatted", tidy, (".gitignore", "__pycache__/", "")),
 }
-"""For each fault the stage that must fail, what runs it, and the change: file, text, new text."""
+"""For each fault: the stage that must fail, its function, and the change (file, old, new)."""
 
 
 @pytest.fixture
 def project(make_project: Callable[..., Project], tmp_path: Path) -> Project:
-    """A project as the check of combinations has it."""
+    """A project like those in the check for combinations."""
     project = make_project(tmp_path / "service", SQLITE)
     project.git("init", "--quiet")
     project.git("add", "--all")
@@ -97,10 +97,10 @@ def project(make_project: Callable[..., Project], tmp_path: Path) -> Project:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_stage_fails(
+def test_stage_detects_fault(
     fault: str, project: Project, tmp_path: Path, servers: Callable[[Combination], DatabaseServer]
 ) -> None:
-    """The stage that has to notice says that it has."""
+    """The failure names the stage that detected the fault."""
     stage, run, (file, old, new) = FAULTS[fault]
     text = (project.path / file).read_text(encoding="utf-8")
     assert old in text
@@ -109,4 +109,4 @@ def test_the_stage_fails(
     with pytest.raises(AssertionError) as failure:
         run(project, tmp_path, servers(SQLITE))
 
-    assert failure.value.__notes__ == [f"The stage that failed: {stage}."]
+    assert failure.value.__notes__ == [f"Failed stage: {stage}."]

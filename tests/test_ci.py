@@ -1,4 +1,4 @@
-"""What checks this repository checks all of it: .ci/run, and the workflows."""
+"""The checks of .ci/run and the workflows are complete."""
 
 import os
 import re
@@ -31,7 +31,7 @@ CALLS = [
 
 
 def steps(workflow: str, job: str) -> list[dict[str, Any]]:
-    """Return the steps of a workflow's job."""
+    """Return the steps of a workflow job."""
     found: list[dict[str, Any]] = yaml.safe_load(workflow)["jobs"][job]["steps"]
     return found
 
@@ -39,12 +39,12 @@ def steps(workflow: str, job: str) -> list[dict[str, Any]]:
 def play(
     script: str, folder: Path, *programs_there: str, fails: str = ""
 ) -> tuple[Finished, list[str]]:
-    """Run .ci/run where programs only write down how they were called, and return that.
+    """Run .ci/run with fake programs that log their calls, and return the calls.
 
     Args:
         script: the text of .ci/run.
         folder: an empty folder.
-        programs_there: what is on PATH besides the shell's own tools.
+        programs_there: programs on PATH besides the shell's own tools.
         fails: a call that fails.
     """
     log = folder / "log"
@@ -58,7 +58,7 @@ def play(
         (folder / "bin" / name).symlink_to(programs.found(name))
     file = folder / ".ci" / "run"
     file.parent.mkdir()
-    # The machine's own servers and its policy stay out of it.
+    # Exclude the machine's own servers and policy.
     text = script.replace(":/usr/local/sbin:/usr/sbin", "").replace("/usr/sbin/", f"{folder}/")
     file.write_text(text, encoding="utf-8")
     finished = programs.run(
@@ -71,14 +71,14 @@ def play(
 
 
 def everything_is_run(script: str, folder: Path) -> None:
-    """Demand that .ci/run lints, type-checks and tests, in this order."""
+    """Check that .ci/run lints, type-checks, and tests, in this order."""
     finished, calls = play(script, folder, "uv", "mariadbd", "pgbouncer")
     assert finished.exit_code == 0, finished.report()
     assert calls == CALLS
 
 
-def test_everything_is_run(tmp_path: Path) -> None:
-    """With the README's command for the tests."""
+def test_run_checks_everything(tmp_path: Path) -> None:
+    """The tests run with the README's command."""
     everything_is_run(RUN, tmp_path)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "uv run pytest\n```" in readme
@@ -95,23 +95,23 @@ def test_everything_is_run(tmp_path: Path) -> None:
         ("--locked", "--frozen"),
     ],
 )
-def test_what_is_left_out_of_the_check_is_noticed(old: str, new: str, tmp_path: Path) -> None:
-    """The test above can fail."""
+def test_missing_steps_are_detected(old: str, new: str, tmp_path: Path) -> None:
+    """`everything_is_run` detects missing steps."""
     assert old in RUN
     with pytest.raises(AssertionError):
         everything_is_run(RUN.replace(old, new), tmp_path)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_the_first_failure_ends_the_check(call: str, tmp_path: Path) -> None:
-    """And its exit code says so."""
+def test_run_stops_at_first_failure(call: str, tmp_path: Path) -> None:
+    """The exit code reports the failure."""
     finished, calls = play(RUN, tmp_path, "uv", "mariadbd", "pgbouncer", fails=call)
     assert finished.exit_code != 0
     assert calls == CALLS[: CALLS.index(call) + 1]
 
 
-def test_what_is_missing_is_installed(tmp_path: Path) -> None:
-    """The servers come from packages, which start no server while they are installed."""
+def test_run_installs_missing_servers(tmp_path: Path) -> None:
+    """Packages provide the servers, and start none during installation."""
     finished, calls = play(RUN, tmp_path, "uv", "apt-get", "sudo")
     assert finished.exit_code == 0, finished.report()
     assert calls[-len(CALLS) :] == CALLS
@@ -121,7 +121,7 @@ def test_what_is_missing_is_installed(tmp_path: Path) -> None:
 
 
 def shards_are_complete(text: str) -> None:
-    """Demand that the shards are each part of one whole, with every Python that is offered."""
+    """Check that the shards add up to the whole suite, with every Python version offered."""
     workflow = yaml.safe_load(text)
     assert workflow[True] == {"push": {"branches": ["main"]}, "pull_request": None}
     job = workflow["jobs"]["check"]
@@ -136,7 +136,7 @@ def shards_are_complete(text: str) -> None:
 
 
 def newest_versions_are_tested(text: str) -> None:
-    """Demand that the nightly run has the newest versions, and is the whole check."""
+    """Check that the nightly run upgrades all tools and runs the full check."""
     upgrade, check = [step["run"] for step in steps(text, "newest") if "run" in step]
     assert upgrade.splitlines()[-1] == ".venv-uv/bin/uv lock --upgrade"
     assert check == ".ci/run"
@@ -145,7 +145,7 @@ def newest_versions_are_tested(text: str) -> None:
 
 
 def releases_follow_green_runs(text: str) -> None:
-    """Demand that a release follows a successful CI run on main, from the commit it checked."""
+    """Check that a release follows a successful CI run on main, from the checked commit."""
     workflow = yaml.safe_load(text)
     ci = yaml.safe_load(WORKFLOWS["ci"])["name"]
     trigger = {"workflows": [ci], "branches": ["main"], "types": ["completed"]}
@@ -160,7 +160,7 @@ def releases_follow_green_runs(text: str) -> None:
 
 
 def nothing_is_conditional(text: str) -> None:
-    """Demand that no job or step is left out, or may fail; only a release has a condition."""
+    """Check that no job or step is optional; only a release has a condition."""
     for name, job in yaml.safe_load(text)["jobs"].items():
         assert "if" not in job or name == "release"
         for part in (job, *job["steps"]):
@@ -169,7 +169,7 @@ def nothing_is_conditional(text: str) -> None:
 
 
 def the_history_is_there(text: str) -> None:
-    """Demand pinned actions, and the history that releases are derived from."""
+    """Check that actions are pinned, and that the Git history is available."""
     uses = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
     actions = [step["uses"] for step in uses if "uses" in step]
     assert actions
@@ -191,7 +191,7 @@ CHECKS: list[tuple[str, Check]] = [
 
 @pytest.mark.parametrize(("workflow", "check"), CHECKS)
 def test_workflows_check_everything(workflow: str, check: Check) -> None:
-    """Each as it is."""
+    """The actual workflows pass every check."""
     check(WORKFLOWS[workflow])
 
 
@@ -220,20 +220,20 @@ def test_workflows_check_everything(workflow: str, check: Check) -> None:
         ("ci", the_history_is_there, "@de0fac2e4500dabe0009e67214ff5f5447ce83dd", "@v6"),
     ],
 )
-def test_what_rots_is_noticed(workflow: str, check: Check, old: str, new: str) -> None:
-    """The checks above can fail."""
+def test_broken_workflows_are_detected(workflow: str, check: Check, old: str, new: str) -> None:
+    """The workflow checks detect faults."""
     assert old in WORKFLOWS[workflow]
     with pytest.raises((AssertionError, ValueError)):
         check(WORKFLOWS[workflow].replace(old, new))
 
 
-def test_no_workflow_is_left_out() -> None:
-    """A new one is looked at, too."""
+def test_every_workflow_is_checked() -> None:
+    """New workflows must be checked, too."""
     assert {name for name, _ in CHECKS} == WORKFLOWS.keys()
 
 
 def release(repository: Path) -> Finished:
-    """Run the release workflow's script with a GitHub that writes down what it was told."""
+    """Run the release script with a fake `gh` that logs its arguments."""
     (script,) = (step["run"] for step in steps(WORKFLOWS["release"], "release") if "run" in step)
     fake = repository.with_name("bin") / "gh"
     fake.parent.mkdir(exist_ok=True)
@@ -246,7 +246,7 @@ def release(repository: Path) -> Finished:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with a release, and a commit after the version of another was set."""
+    """A repository with a release, and a later commit on the next version."""
     folder = tmp_path / "repository"
     git(tmp_path, "init", "--quiet", "--initial-branch=main", str(folder))
     changelog = folder / "CHANGELOG.md"
@@ -261,8 +261,8 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_new_version_is_released(repository: Path) -> None:
-    """Its tag is on the first commit with the version, and its notes are its section."""
+def test_new_version_is_released(repository: Path) -> None:
+    """The tag is on the first commit with the version, and the notes are its changelog section."""
     assert release(repository).exit_code == 0
 
     told = (repository / "gh.log").read_text(encoding="utf-8").split("|")
@@ -273,8 +273,8 @@ def test_a_new_version_is_released(repository: Path) -> None:
     assert notes.split() == ["###", "Added", "-", "New."]
 
 
-def test_a_version_is_released_once(repository: Path) -> None:
-    """Each push to main asks."""
+def test_version_is_released_once(repository: Path) -> None:
+    """Later pushes of the same version release nothing."""
     git(repository, "tag", "v1.1.0", "commit-1")
 
     assert release(repository).exit_code == 0
@@ -282,8 +282,8 @@ def test_a_version_is_released_once(repository: Path) -> None:
     assert not (repository / "gh.log").exists()
 
 
-def test_a_release_needs_its_notes(repository: Path) -> None:
-    """Nothing is released without a word about it."""
+def test_release_requires_changelog_section(repository: Path) -> None:
+    """Nothing is released without release notes."""
     (repository / "CHANGELOG.md").write_text("# Changelog\n", encoding="utf-8")
 
     refused = release(repository)

@@ -1,4 +1,4 @@
-"""The commands that texts tell people to type, and that a service's workflow runs."""
+"""Commands in documentation and messages, and in a service's workflow."""
 
 import os
 import re
@@ -30,37 +30,37 @@ DATABASES = pytest.mark.parametrize("combination", first_of_each_database(), ids
 DONE_HERE = {
     "pipx install uv": "uv runs this suite",
 }
-"""Steps of a workflow that are not run, and why."""
+"""Workflow steps that are not run, with the reason."""
 
 
 @pytest.mark.needs_server
 @DATABASES
-def test_the_workflow_runs(
+def test_service_workflow_runs(
     combination: Combination,
     make_project: Callable[..., Project],
     servers: Callable[[Combination], DatabaseServer],
     tmp_path: Path,
 ) -> None:
-    """Each command of the workflow works, the hooks of pre-commit included."""
+    """Each command of the workflow works, including pre-commit's hooks."""
     project = make_project(tmp_path / "service", combination)
     if combination.database == "sqlite":
-        # Once as everybody has it: with its own environment.
+        # Once with the project's own environment, as users have it.
         project = replace(project, environments=None)
     project.git("init", "--quiet")
     project.git("add", "--all")
     text = (project.path / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     (job,) = yaml.safe_load(text)["jobs"].values()
-    # The hooks look for uv, too.
+    # The hooks also need uv.
     env = {"PATH": os.pathsep.join([str(Path(programs.uv()).parent), os.environ["PATH"]])}
     for name, value in job.get("env", {}).items():
-        assert name == "TEST_DATABASE_URL", f"Say how {name} is to be replaced."
+        assert name == "TEST_DATABASE_URL", f"Specify how to replace {name}."
         assert str(value).startswith(servers(combination).url.partition("://")[0])
         env[name] = servers(combination).url
     assert set(job.get("services", {})) == ({"mariadb"} if "env" in job else set())
     ran = []
     for step in job["steps"]:
         if "run" not in step:
-            assert step["uses"].startswith("actions/checkout@"), f"Say what {step} does."
+            assert step["uses"].startswith("actions/checkout@"), f"Unknown action in {step}."
         elif step["run"] not in DONE_HERE:
             with stage(step["run"]):
                 project.run(*step["run"].split(), env=env)
@@ -76,16 +76,16 @@ PLACEHOLDERS = {
     "<slug>": "my-service",
     "<name>": "my-service",
 }
-"""What people put something else in the place of."""
+"""Placeholders in commands, and test values for them."""
 
 BLOCK = re.compile(r"^```sh\n(.+?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}(?=\S)(.+)$", re.MULTILINE)
-"""A command in a message, where there is no Markdown."""
+"""A command in a message, which is not Markdown."""
 INLINE = re.compile(r"`((?:uv|uvx|git|cp|cd|copier|\.ci/run)(?: [^`]+)?)`")
 
 
 def commands_in(text: str) -> Iterator[str]:
-    """Yield the commands of blocks and of text, without comments, one by one."""
+    """Yield the commands in code blocks and text, one by one and without comments."""
     for placeholder, value in PLACEHOLDERS.items():
         text = text.replace(placeholder, value)
     blocks = BLOCK.findall(text)
@@ -101,12 +101,12 @@ SETS = re.compile(r"^(?:export )?(?:[A-Z_]+=\S+ ?)+")
 
 
 def fault(command: str, project: Project, inside: Path) -> str | None:
-    """Say what is wrong with a command, or return None.
+    """Return what is wrong with a command, or None.
 
     Args:
-        command: as people type it.
-        project: where `uv run` finds programs.
-        inside: the folder that it is typed in.
+        command: the command as typed.
+        project: provides the programs for `uv run`.
+        inside: the working directory.
     """
     command = SETS.sub("", command)
     match shlex.split(command.replace(".venv-uv/bin/", "")):
@@ -134,7 +134,7 @@ def fault(command: str, project: Project, inside: Path) -> str | None:
         case [".ci/run", *options]:
             return _fault_of_pytest(options, ROOT)
         case _:
-            return "say in tests/test_commands.py how this command is checked"
+            return "tests/test_commands.py cannot check this command"
 
 
 def _fault_of_run(words: list[str], project: Project, inside: Path) -> str | None:
@@ -145,11 +145,11 @@ def _fault_of_run(words: list[str], project: Project, inside: Path) -> str | Non
         case "copier":
             return _fault_of_copier(arguments, project)
         case "ruff":
-            return None if arguments[0] in ("check", "format") else "no command of ruff"
+            return None if arguments[0] in ("check", "format") else "unknown ruff command"
         case "mypy":
             return None
         case "pre-commit":
-            return None if arguments == ["install"] else "no command of pre-commit"
+            return None if arguments == ["install"] else "unknown pre-commit command"
         case _ if program.startswith("tools/"):
             if not (ROOT / program).exists():
                 return f"no file {program}"
@@ -195,26 +195,26 @@ def _fault_of_pytest(words: list[str], inside: Path) -> str | None:
 
 
 def faults(text: str, project: Project, inside: Path) -> dict[str, str]:
-    """Return the commands of a text that would not work, and what is wrong with each."""
+    """Return the invalid commands in a text, with what is wrong with each."""
     found = {command: fault(command, project, inside) for command in commands_in(text)}
-    assert found, "There are no commands."
+    assert found, "No commands found."
     return {command: wrong for command, wrong in found.items() if wrong}
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_the_repositorys_commands_exist(
+def test_repository_commands_are_valid(
     name: str, kept_projects: Callable[[Combination], Project]
 ) -> None:
-    """A pasted command does what the text says."""
+    """Copied commands work."""
     project = kept_projects(first_of_each_database()[0])
     assert faults((ROOT / name).read_text(encoding="utf-8"), project, ROOT) == {}
 
 
 @DATABASES
-def test_a_services_commands_exist(
+def test_service_readme_commands_are_valid(
     combination: Combination, kept_projects: Callable[[Combination], Project]
 ) -> None:
-    """So that the first hour of an owner goes as they read."""
+    """The commands in a service's README work."""
     project = kept_projects(combination)
     text = (project.path / "README.md").read_text(encoding="utf-8")
     assert len(set(commands_in(text))) > 5
@@ -223,10 +223,10 @@ def test_a_services_commands_exist(
 
 @DATABASES
 @pytest.mark.parametrize("name", ["_message_after_copy", "_message_after_update"])
-def test_a_messages_commands_exist(
+def test_message_commands_are_valid(
     name: str, combination: Combination, kept_projects: Callable[[Combination], Project]
 ) -> None:
-    """It is the first, and often the only, thing that people read."""
+    """The commands in Copier's messages work."""
     settings: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
     answers = {**with_computed(combination.answers), "project_slug": "my-service"}
     conf = {"dst_path": "my-service"}
@@ -250,15 +250,15 @@ WRONG = {
     "cp .env.exmaple .env": "no file .env.exmaple",
     "uv run tools/regenrate.py": "no file tools/regenrate.py",
     ".ci/run --require-al": "unknown option --require-al",
-    "git pul": "say in tests/test_commands.py how this command is checked",
+    "git pul": "tests/test_commands.py cannot check this command",
 }
 
 
 @pytest.mark.parametrize("command", WRONG)
-def test_a_wrong_command_is_found(
+def test_wrong_commands_are_detected(
     command: str, kept_projects: Callable[[Combination], Project]
 ) -> None:
-    """Wherever it is written."""
+    """Wrong commands are detected in code blocks, inline code and messages."""
     project = kept_projects(first_of_each_database()[0])
     for text in (
         f"```sh\n{command}    # why\n```\n",

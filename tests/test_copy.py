@@ -1,4 +1,4 @@
-"""The command that people type, and answers that it must refuse."""
+"""The `copier copy` command, and answers that it must refuse."""
 
 import re
 import sys
@@ -50,7 +50,7 @@ REFUSALS = [
 
 
 def copy(template: Template, destination: Path, *options: str) -> Finished:
-    """Run Copier as a person would, but without a terminal and without settings of one's own."""
+    """Run Copier from the command line, without a terminal and without user settings."""
     settings = destination.with_name("settings.yml")
     settings.write_text("{}\n", encoding="utf-8")
     return programs.run(
@@ -63,10 +63,10 @@ def copy(template: Template, destination: Path, *options: str) -> Finished:
 
 
 @pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
-def test_copy_without_a_terminal(
+def test_copy_works_without_a_terminal(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:
-    """Nothing is asked, no trust is needed, and the message says how to go on."""
+    """Nothing is prompted, no trust is required, and the message lists the next steps."""
     destination = tmp_path / "service"
     copied = copy(template, destination, "--data", f"database={combination.database}")
     assert copied.exit_code == 0, copied.report()
@@ -80,7 +80,7 @@ def test_copy_without_a_terminal(
 def test_bad_answers_are_refused(
     question: str, answer: Answer, words: str, template: Template, tmp_path: Path
 ) -> None:
-    """One sentence says what to give instead, and nothing has been written."""
+    """One sentence says what to enter instead, and no files are written."""
     destination = tmp_path / "service"
     with pytest.raises(UserMessageError, match=re.escape(words)) as refusal:
         template.render(destination, {question: answer})
@@ -90,21 +90,21 @@ def test_bad_answers_are_refused(
 
 
 @pytest.mark.parametrize("question", TEXT_OPTIONS)
-def test_the_prompt_refuses_what_data_may_not_be(question: str) -> None:
-    """What is typed is judged by the same rule as what is given with --data."""
+def test_prompt_validates_like_data_option(question: str) -> None:
+    """Prompted answers are validated by the same rules as `--data`."""
     validator = read_questions()[question].details["validator"]
     assert validator == (
         "{% import 'includes/answers.jinja' as wrong %}{{ wrong.question(question) }}"
     ).replace("question", question)
 
 
-def test_slugs_that_are_taken_are_refused(
+def test_reserved_slugs_are_refused(
     kept_projects: Callable[[Combination], Project],
 ) -> None:
-    """A service must not replace what it depends on, nor a command in its own environment."""
+    """A service must not replace its dependencies or the commands in its environment."""
     rules = (ROOT / "includes" / "answers.jinja").read_text(encoding="utf-8")
     (listed,) = re.findall(r"text in \[(.*?)\]", rules, re.DOTALL)
-    taken = {"pythonw", "uv"}  # on Windows, and outside of the environment
+    taken = {"pythonw", "uv"}  # only on Windows, and outside the environment
     for combination in first_of_each_database():
         project = kept_projects(combination)
         taken |= {name.partition("[")[0] for name in requirements(project.path)}
@@ -118,21 +118,21 @@ def test_slugs_that_are_taken_are_refused(
     ("name", "slug"),
     [("Song catalogue", "song-catalogue"), ("FastAPI", "fastapi-service"), ("曲", "my-service")],
 )
-def test_every_name_makes_a_slug(name: str, slug: str, template: Template, tmp_path: Path) -> None:
-    """The slug that is proposed is never one that is refused."""
+def test_default_slugs_are_valid(name: str, slug: str, template: Template, tmp_path: Path) -> None:
+    """The default slug is always valid."""
     destination = tmp_path / "service"
     template.render(destination, {"project_name": name})
     assert f'name = "{slug}"\n' in (destination / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def is_one_sentence(text: str) -> bool:
-    """Whether the text is one line without a full stop before its end."""
+    """Return whether the text is a single sentence on one line."""
     return "\n" not in text.strip() and not re.search(r"[.!?] [A-Z]", text)
 
 
 @pytest.mark.parametrize("bad", ["project_slug=My Service!", "database=oracle"])
-def test_the_command_fails_on_bad_answers(bad: str, template: Template, tmp_path: Path) -> None:
-    """Scripts can rely on the exit code, and the sentence is all there is to read."""
+def test_copy_fails_on_bad_answers(bad: str, template: Template, tmp_path: Path) -> None:
+    """The exit code reports the failure, and the output is one sentence."""
     destination = tmp_path / "service"
     refused = copy(template, destination, "--data", bad)
     assert refused.exit_code == 1

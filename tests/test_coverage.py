@@ -1,4 +1,4 @@
-"""How the coverage of a rendered application is measured."""
+"""Coverage measurement of a rendered application."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +11,15 @@ from support.questions import Combination, first_of
 
 
 def write(file: Path, text: str) -> None:
-    """Write a file, and make its folder."""
+    """Write a file and create its folder."""
     file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
 
 
-def test_coverage_names_what_was_not_run(
+def test_coverage_lists_uncovered_lines(
     kept_projects: Callable[[Combination], Project], tmp_path: Path
 ) -> None:
-    """Lines, branches and files that nothing imports; what runs in greenlets counts as run."""
+    """Lines, branches and unimported files are listed; code in greenlets counts as covered."""
     write(
         tmp_path / "app/main.py",
         """\

@@ -1,4 +1,4 @@
-"""No dead weight: all that is rendered is used."""
+"""Everything in a render is used."""
 
 import shutil
 from collections import Counter
@@ -37,7 +37,7 @@ COMBINATIONS = pytest.mark.parametrize("combination", behavioural_product(), ids
 
 @COMBINATIONS
 def test_every_dependency_is_used(combination: Combination, rendered: Rendered) -> None:
-    """None is missing, superfluous, only there by way of another, or in the wrong group."""
+    """No dependency is missing, unused, transitive, or in the wrong group."""
     options = {
         dependency
         for name in combination.behaviour
@@ -48,67 +48,67 @@ def test_every_dependency_is_used(combination: Combination, rendered: Rendered) 
 
 
 @pytest.mark.parametrize("name", [name for name, q in read_questions().items() if q.answers])
-def test_what_an_option_needs_has_a_reason(name: str, render: Renders) -> None:
-    """Each comes with one answer, and is in the option's description."""
+def test_option_dependencies_have_reasons(name: str, render: Renders) -> None:
+    """Each dependency comes with one answer, and has a reason in the option's description."""
     answers = read_questions()[name].answers
     counts = Counter(each for answer in answers for each in requirements(render({name: answer})))
     reasons = read_options()[name].dependencies.keys()
     differ = {each for each, count in counts.items() if count < len(answers)}
     assert [
-        *(f"options/{name}.toml has no reason for {each}." for each in sorted(differ - reasons)),
+        *(f"options/{name}.toml gives no reason for {each}." for each in sorted(differ - reasons)),
         *(f"No answer to {name} adds {each}." for each in sorted(reasons - differ)),
-        # A second answer that declares a driver would have an excuse for never using it.
-        *(f"{each} comes with several answers." for each in sorted(differ) if counts[each] > 1),
+        # A reason for several answers would excuse an unused driver.
+        *(f"{each} is added by several answers." for each in sorted(differ) if counts[each] > 1),
     ] == []
 
 
 @COMBINATIONS
 def test_every_fixture_is_used_or_explained(combination: Combination, rendered: Rendered) -> None:
-    """What only the README mentions is there for the owner's tests."""
+    """Fixtures for the owner's tests are explained in the README."""
     assert not unused_fixtures(rendered(combination))
 
 
 @pytest.mark.parametrize("combination", every_choice(), ids=Combination.full_name)
 def test_every_file_is_reachable(combination: Combination, rendered: Rendered) -> None:
-    """By imports from what is run, or because a tool looks for it, or another file names it."""
+    """Files are imported, looked for by a tool, or mentioned in another file."""
     assert not unreachable_files(rendered(combination))
 
 
 @COMBINATIONS
 def test_every_name_is_used(combination: Combination, rendered: Rendered) -> None:
-    """Functions, classes, settings and constants; those of app/ not only by tests."""
+    """This covers functions, classes, settings and constants; tests do not count for app/."""
     assert not unused_names(rendered(combination))
 
 
 @COMBINATIONS
 def test_every_setting_is_read(combination: Combination, rendered: Rendered) -> None:
-    """The service's own test compares them with .env.example."""
+    """A shipped test compares the settings with .env.example."""
     assert not idle_settings(rendered(combination))
 
 
-def test_names_that_tools_look_for_are_still_there(rendered: Rendered) -> None:
-    """Otherwise a file that lost its tool would keep its excuse."""
+def test_read_by_name_patterns_match_files(rendered: Rendered) -> None:
+    """Each pattern in READ_BY_NAME matches a file."""
     names = {name for each in every_choice() for name in texts_in(rendered(each))}
     assert {pattern for name in names for pattern in looked_for(name)} == READ_BY_NAME.keys()
 
 
-def test_excuses_for_names_are_still_needed(rendered: Rendered) -> None:
-    """An excuse that nothing needs any more would hide the next mistake."""
+def test_name_excuses_are_needed(rendered: Rendered) -> None:
+    """A needless excuse would hide the next mistake."""
     needed = {excuse for each in behavioural_product() for excuse in needed_excuses(rendered(each))}
     assert needed == {*USED_BY_LIBRARIES, *USED_BY_LIBRARIES_IN_TESTS}
 
 
-# A search that finds nothing must be known to find something.
+# The tests below prove that each search finds something.
 
 
 @pytest.fixture
 def broken(rendered: Rendered, tmp_path: Path) -> Path:
-    """A copy of a project, for a test to add dead weight to."""
+    """A copy of a project to add dead weight to."""
     return shutil.copytree(rendered(first_of("sqlite")), tmp_path / "service")
 
 
 def change(project: Path, file: str, old: str, new: str) -> None:
-    """Replace a text that a file has exactly once."""
+    """Replace text that occurs exactly once in a file."""
     path = project / file
     text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1
@@ -116,7 +116,7 @@ def change(project: Path, file: str, old: str, new: str) -> None:
 
 
 def append(project: Path, file: str, text: str) -> None:
-    """Add lines to a file, which need not exist yet."""
+    """Append to a file, which is created if necessary."""
     path = project / file
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as lines:
@@ -124,12 +124,12 @@ def append(project: Path, file: str, text: str) -> None:
 
 
 def test_needless_and_missing_dependencies_are_found(broken: Path) -> None:
-    """Whether nothing imports it, only tests do, or it comes by way of another one."""
+    """Dependencies without imports, with imports only in tests, or only transitive."""
     change(
         broken,
         "pyproject.toml",
         '    "aiosqlite>=',
-        # The last of these is imported, but only by tests.
+        # The last one is imported only by tests.
         '    "asyncpg>=1",\n    "rich[jupyter]>=1",\n    "httpx2>=2",\n    "aiosqlite>=',
     )
     change(broken, "pyproject.toml", '    "httpx2>=2.16",\n', '    "coverage>=7",\n')
@@ -147,16 +147,16 @@ def test_needless_and_missing_dependencies_are_found(broken: Path) -> None:
         f"asyncpg: {NO_REASON}",
         f"coverage: {NO_REASON}",
         f"httpx2: {NO_REASON}",
-        "mypy: options/ has a reason that nothing needs",
+        "mypy: options/ gives a needless reason",
         f"rich[jupyter]: {NO_REASON}",
     ]
 
 
-NO_REASON = "nothing imports it, and options/ has no reason"
+NO_REASON = "not imported, and options/ gives no reason"
 
 
 def test_idle_settings_are_found(broken: Path) -> None:
-    """What reads a setting must be outside of its class."""
+    """Settings read only within their own class count as unused."""
     change(
         broken,
         "app/core/settings.py",
@@ -170,7 +170,7 @@ def test_idle_settings_are_found(broken: Path) -> None:
 
 
 def test_unused_fixtures_are_found(broken: Path) -> None:
-    """Also if another unused one asks for it, or if tests elsewhere have one of that name."""
+    """Use by an unused fixture, or by tests outside its scope, does not count."""
     append(
         broken,
         "tests/conftest.py",
@@ -204,7 +204,7 @@ def always_too() -> int: ...
 
 
 def test_unreachable_files_are_found(broken: Path) -> None:
-    """A file that only imports, or only whose owner is named, is not needed by anything."""
+    """Circular imports do not count, nor do mentions in the README's table of owners."""
     append(broken, "app/adrift.py", "from app.adrift_too import x\n")
     append(broken, "app/adrift_too.py", "from app.adrift import x\n")
     append(broken, "app/songs/prices.py", "")
@@ -236,7 +236,7 @@ def test_unreachable_files_are_found(broken: Path) -> None:
 
 
 def test_unused_names_are_found(broken: Path) -> None:
-    """Those that only tests use, and those with an excuse only in tests, methods included."""
+    """Unused names include names used only in tests, excuses only for tests, and methods."""
     append(
         broken,
         "app/core/limits.py",

@@ -1,4 +1,4 @@
-"""The same answers give the same bytes, whoever renders them, where and when."""
+"""The same answers give the same bytes for every user, on every machine, at any time."""
 
 import os
 import stat
@@ -27,7 +27,7 @@ combinations = pytest.mark.parametrize("combination", behavioural_product(), ids
 
 
 def contents(project: Path) -> dict[str, tuple[bytes, bool]]:
-    """Return each file's bytes, and whether it can be executed."""
+    """Return the contents of each file, and whether it is executable."""
     return {
         path.relative_to(project).as_posix(): (
             path.read_bytes(),
@@ -38,8 +38,10 @@ def contents(project: Path) -> dict[str, tuple[bytes, bool]]:
 
 
 @combinations
-def test_two_people(combination: Combination, template: Template, tmp_path: Path) -> None:
-    """Home, working directory, locale, time zone, umask, hash seed and settings do not matter."""
+def test_render_is_independent_of_environment(
+    combination: Combination, template: Template, tmp_path: Path
+) -> None:
+    """Home, working directory, locale, time zone, umask, hash seed and settings have no effect."""
     answers = {**TEXTS, **combination.answers}
     here = template.render(tmp_path / "here", answers)
     home = tmp_path / "home"
@@ -67,7 +69,9 @@ def test_two_people(combination: Combination, template: Template, tmp_path: Path
 
 
 @combinations
-def test_doing_it_again(combination: Combination, history: History, tmp_path: Path) -> None:
+def test_recopy_and_update_change_nothing(
+    combination: Combination, history: History, tmp_path: Path
+) -> None:
     """`copier recopy`, and an update to the same version, change nothing."""
     project = history.current.render(tmp_path / "service", {**TEXTS, **combination.answers})
     begin(project)

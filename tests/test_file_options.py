@@ -1,4 +1,4 @@
-"""Every licence and every Python version: each file parses, and the files agree with each other."""
+"""Every license and Python version: files parse and agree with each other."""
 
 import ast
 import json
@@ -51,7 +51,7 @@ FULL_PRODUCT = [
         taking_turns(FILES, [each.behaviour for each in behavioural_product()]), FILES, strict=True
     )
 ]
-"""All answers about files meet, and each pair with an answer about code."""
+"""All combinations of file options, and all pairs with behavior options."""
 
 PYTHON_VERSIONS = read_questions()["python_version"].answers
 
@@ -60,7 +60,7 @@ PYTHON_VERSIONS = read_questions()["python_version"].answers
 def test_files_parse_and_agree(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:
-    """Awkward but honest answers arrive exactly, in every file that has them."""
+    """Unusual but valid answers appear verbatim in every file."""
     answers = combination.answers | TEXTS
     project = template.render(tmp_path / "service", answers)
     texts = texts_in(project)
@@ -88,7 +88,7 @@ def test_files_parse_and_agree(
         assert metadata["license"] == answers["license"]
         assert metadata["license-files"] == ["LICENSE"]
         assert title in texts["LICENSE"]
-        if answers["license"] != "Apache-2.0":  # whose text names nobody
+        if answers["license"] != "Apache-2.0":  # has no author
             assert str(TEXTS["author_name"]) in texts["LICENSE"]
     else:
         assert "LICENSE" not in texts
@@ -101,10 +101,10 @@ def test_files_parse_and_agree(
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
 @pytest.mark.parametrize("combination", behavioural_product(), ids=str)
-def test_every_python_version_is_born_formatted(
+def test_render_is_formatted_for_every_python(
     combination: Combination, version: str, template: Template, tmp_path: Path
 ) -> None:
-    """What the formatter and the linter expect depends on the oldest Python."""
+    """The formatter and the linter depend on the minimum Python version."""
     answers = combination.answers | {"python_version": version}
     project = template.render(tmp_path / "service", answers)
     ruff = str(Path(sys.prefix, "bin", "ruff"))

@@ -1,4 +1,4 @@
-"""Runs of a project's tests in forks: what they report, what they see, and that they end."""
+"""Runs of a project's tests in forks: their reports, isolation and time limit."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from support.questions import first_of
 def project(
     make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
 ) -> Project:
-    """A project whose own tests nobody asks for."""
+    """A project without its own tests."""
     project = make_project(tmp_path_factory.mktemp("forked") / "service", first_of("sqlite"))
     project.sync()
     return project
@@ -24,14 +24,14 @@ def project(
 
 @pytest.fixture(scope="module")
 def runner(project: Project) -> Iterator[Runner]:
-    """A process that forks."""
-    with forking(project, {"COLOUR": "green"}) as runner:
+    """A forking process."""
+    with forking(project, {"COLOR": "green"}) as runner:
         yield runner
 
 
 @pytest.fixture
 def write(project: Project) -> Callable[[str, str], Path]:
-    """Write a file into its own folder, where it meets no fixtures."""
+    """Write a file into its own folder, without shared fixtures."""
 
     def write(name: str, text: str) -> Path:
         file = project.path / "apart" / name
@@ -42,9 +42,11 @@ def write(project: Project) -> Callable[[str, str], Path]:
     return write
 
 
-def test_a_run_is_reported_as_by_pytest(runner: Runner, write: Callable[[str, str], Path]) -> None:
-    """Exit code and output, of each run alone; with the environment that was asked for."""
-    write("test_passes.py", "import os\ndef test_it(): assert os.environ['COLOUR'] == 'green'\n")
+def test_run_reports_exit_code_and_output(
+    runner: Runner, write: Callable[[str, str], Path]
+) -> None:
+    """Each run has its own exit code and output, and the given environment."""
+    write("test_passes.py", "import os\ndef test_it(): assert os.environ['COLOR'] == 'green'\n")
     write("test_fails.py", "def test_it(): assert 'a' == 'b'\n")
     failed = runner.pytest("apart/test_fails.py")
     assert failed.exit_code == 1
@@ -58,17 +60,15 @@ def test_a_run_is_reported_as_by_pytest(runner: Runner, write: Callable[[str, st
     assert "test_fails" not in passed.stdout
 
 
-def test_a_run_sees_no_module_of_this_suite(
-    runner: Runner, write: Callable[[str, str], Path]
-) -> None:
-    """Some have the names of libraries."""
+def test_run_cannot_import_suite_modules(runner: Runner, write: Callable[[str, str], Path]) -> None:
+    """Some suite modules share names with libraries."""
     text = "import importlib.util as util\ndef test_it(): assert util.find_spec('{}') is None\n"
     write("test_modules.py", text.format("forked"))
     assert runner.pytest("apart/test_modules.py").exit_code == 0
 
 
-def test_each_change_is_seen(runner: Runner, write: Callable[[str, str], Path]) -> None:
-    """Even one of the same length in the same second, for which Python has old bytecode."""
+def test_run_sees_each_change(runner: Runner, write: Callable[[str, str], Path]) -> None:
+    """Bytecode is not reused, even for a change of the same length in the same second."""
     module = write("number.py", "NUMBER = 1\n")
     write("test_number.py", "import number\ndef test_it(): assert number.NUMBER == 1\n")
     for _ in range(2):
@@ -77,10 +77,10 @@ def test_each_change_is_seen(runner: Runner, write: Callable[[str, str], Path]) 
             assert runner.pytest("apart/test_number.py").exit_code == 1
 
 
-def test_a_run_over_its_limit_is_killed_with_its_children(
+def test_timeout_kills_run_and_children(
     runner: Runner, project: Project, write: Callable[[str, str], Path]
 ) -> None:
-    """A broken service can loop for ever; the next run does not notice."""
+    """A broken service can loop forever without affecting the next run."""
     write(
         "test_endless.py",
         "import subprocess, pathlib\n"
@@ -99,7 +99,7 @@ def test_a_run_over_its_limit_is_killed_with_its_children(
 
 
 def ended(process: int) -> bool:
-    """Say whether a process ends within a few seconds."""
+    """Return whether a process ends within a few seconds."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""What each answer changes is written down in tests/golden/, and nothing else changes."""
+"""tests/golden/ describes all changes that answers cause."""
 
 from pathlib import Path
 
@@ -9,21 +9,21 @@ from support.golden import GOLDEN, changed_paths, surprises
 from support.questions import behavioural_product
 from support.rendering import Renders
 
-ADVICE = f"Run `{golden.COMMAND}`, and review what it changes in tests/golden/."
+ADVICE = f"Run `{golden.COMMAND}`, and review the changes in tests/golden/."
 
 
 @pytest.mark.parametrize("change", golden.every_change(), ids=str)
-def test_an_answer_changes_what_was_reviewed(change: golden.Change, render: Renders) -> None:
-    """Whoever reviews a change to the template has seen what it does to the services."""
+def test_answer_matches_golden_file(change: golden.Change, render: Renders) -> None:
+    """Reviewers of a template change see its effect on services."""
     file = GOLDEN / f"{change}.diff"
     expected = file.read_text(encoding="utf-8") if file.exists() else None
     assert change.text(render) == expected, ADVICE
 
 
-def test_two_answers_together_are_no_surprise(render: Renders) -> None:
-    """What two answers do together is what each of them does, or was reviewed."""
+def test_pairs_of_answers_match_golden_files(render: Renders) -> None:
+    """The effect of two answers is the sum of their effects, or it has a reviewed file."""
     assert list(golden.pairs())
-    # Those of one answer have the test above; whatever else is there belongs to two.
+    # All other files in the folder belong to pairs.
     single = {f"{change}.diff" for change in golden.every_change()}
     kept = {
         path.name: path.read_text(encoding="utf-8")
@@ -33,8 +33,8 @@ def test_two_answers_together_are_no_surprise(render: Renders) -> None:
     assert golden.files_of_pairs(render) == kept, ADVICE
 
 
-def test_changes_are_told_apart() -> None:
-    """What is added, removed and touched is listed; what stays the same is not."""
+def test_changed_paths_are_classified() -> None:
+    """Added, removed and changed paths are listed; unchanged paths are not."""
     before = {"same": "1", "touched": "1", "removed": "1"}
     after = {"same": "1", "touched": "2", "added": "1"}
 
@@ -54,17 +54,17 @@ def test_changes_are_told_apart() -> None:
         (None, "a\nb\nc\nd\n", None, False),
     ],
 )
-def test_more_than_both_is_a_surprise(
+def test_unmerged_pairs_are_surprises(
     one: str | None, other: str | None, both: str | None, surprised: bool
 ) -> None:
-    """Two changes of one file merge, or somebody has to look at what became of them."""
+    """Changes to one file merge cleanly, or count as a surprise."""
     texts = [{} if text is None else {"file": text} for text in (one, other, both)]
 
     assert surprises({"file": "a\nb\nc\nd\n"}, *texts) == (["file"] if surprised else [])
 
 
-def test_every_answer_is_met_in_few_combinations() -> None:
-    """As many combinations as the question with the most answers has, and not their product."""
+def test_few_combinations_cover_every_answer() -> None:
+    """The number of combinations is that of the largest question, not the product."""
     everything = behavioural_product()
     few = golden.with_each_answer(everything)
 
@@ -74,8 +74,8 @@ def test_every_answer_is_met_in_few_combinations() -> None:
     }
 
 
-def test_the_answers_file_is_left_out(tmp_path: Path) -> None:
-    """It names every question, so that each new one would change every golden file."""
+def test_answers_file_is_not_compared(tmp_path: Path) -> None:
+    """Copier's answers file names every question, so each new one would change all golden files."""
     for name, text in (("before", "a: 1\n"), ("after", "a: 1\nb: 2\n")):
         (tmp_path / name).mkdir()
         (tmp_path / name / golden.ANSWERS_FILE).write_text(text, encoding="utf-8")

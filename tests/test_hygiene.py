@@ -1,4 +1,4 @@
-"""What must hold for every file that the template has or renders."""
+"""Rules for all files of the template and of renders."""
 
 import re
 import stat
@@ -33,7 +33,7 @@ NEEDS_TRUST = {"_tasks", "_migrations", "_jinja_extensions"}
 
 
 def empty(project: Path) -> list[str]:
-    """Return the folders without files, and the files without text that no convention asks for."""
+    """Return empty folders and, except for conventional ones, empty files."""
     return [
         path.relative_to(project).as_posix()
         for path in sorted(project.rglob("*"))
@@ -47,7 +47,7 @@ def empty(project: Path) -> list[str]:
 
 
 def untidy(file: Path) -> list[str]:
-    """Return what is wrong with a file."""
+    """Return the faults of a file."""
     text = file.read_bytes().decode()
     faults = {
         "no newline at the end": text and not text.endswith("\n"),
@@ -64,13 +64,13 @@ def untidy(file: Path) -> list[str]:
 
 @COMBINATIONS
 def test_no_empty_files_or_folders(combination: Combination, rendered: Rendered) -> None:
-    """A condition that renders nothing leaves nothing behind."""
+    """A condition that renders to nothing leaves no files behind."""
     assert empty(rendered(combination)) == []
 
 
 @COMBINATIONS
 def test_text_is_tidy(combination: Combination, rendered: Rendered) -> None:
-    """Files end with one newline; no line ends with spaces or shows its Jinja."""
+    """Files end with one newline; lines have no trailing spaces and no unrendered Jinja."""
     found = {str(path): untidy(path) for path in files_in(rendered(combination))}
     assert {path: faults for path, faults in found.items() if faults} == {}
 
@@ -93,20 +93,20 @@ def test_text_is_tidy(combination: Combination, rendered: Rendered) -> None:
     ],
 )
 def test_untidy_text_is_found(text: str, faults: list[str], tmp_path: Path) -> None:
-    """Each fault by its name."""
+    """Each fault is named."""
     (tmp_path / "file").write_bytes(text.encode())
     assert untidy(tmp_path / "file") == faults
 
 
-def test_an_executable_file_is_found(tmp_path: Path) -> None:
-    """Nothing that is rendered is a program."""
+def test_executable_file_is_found(tmp_path: Path) -> None:
+    """Rendered files must not be executable."""
     (tmp_path / "file").write_text("a\n", encoding="utf-8")
     (tmp_path / "file").chmod(0o755)
     assert untidy(tmp_path / "file") == ["executable"]
 
 
 def test_empty_files_and_folders_are_found(tmp_path: Path) -> None:
-    """What is empty by convention is not among them."""
+    """Files that are empty by convention are accepted."""
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "blank.md").write_text("\n", encoding="utf-8")
     (tmp_path / "__init__.py").touch()
@@ -114,13 +114,13 @@ def test_empty_files_and_folders_are_found(tmp_path: Path) -> None:
 
 
 @COMBINATIONS
-def test_only_what_was_chosen_is_mentioned(combination: Combination, rendered: Rendered) -> None:
-    """Nobody reads about what their service does not have."""
+def test_other_choices_are_not_mentioned(combination: Combination, rendered: Rendered) -> None:
+    """A service does not mention features it does not have."""
     assert not mentions(rendered(combination), combination.answers)
 
 
-def test_every_choice_has_its_words(render: Renders) -> None:
-    """A new choice does not slip past the test above, nor do words that no render has."""
+def test_words_match_every_choice(render: Renders) -> None:
+    """Every choice is covered by the test above, and every expression matches some render."""
     for name, question in read_questions().items():
         for answer in question.answers:
             said = {choice for _, choice in mentions(render({name: answer}), {name: ""})}
@@ -130,13 +130,13 @@ def test_every_choice_has_its_words(render: Renders) -> None:
 
 @COMBINATIONS
 def test_rendered_names_are_legal_everywhere(combination: Combination, rendered: Rendered) -> None:
-    """A service can be checked out on Windows and macOS."""
+    """Services can be checked out on Windows and macOS."""
     project = rendered(combination)
     assert not _illegal(path.relative_to(project).as_posix() for path in project.rglob("*"))
 
 
 def test_template_names_are_legal_everywhere(template: Template) -> None:
-    """So can the template, with its conditions in the names of folders."""
+    """The template can be checked out there, too, with conditions in folder names."""
     names = (path.relative_to(template.path).as_posix() for path in files_in(template.path))
     assert not _illegal(names)
 
@@ -145,13 +145,13 @@ def test_template_names_are_legal_everywhere(template: Template) -> None:
     "name", ["a:b.py", "con.txt", "a/NUL", "end.", "x/" * 100 + "y", "a?b", "dir /file", "same"]
 )
 def test_illegal_names_are_found(name: str) -> None:
-    """Characters, names and lengths, and names that differ in case alone."""
+    """Illegal characters, reserved names, long paths, and names that differ only in case."""
     assert name in _illegal(["fine.py", name, "SAME"])
     assert _illegal(["app/console.py", ".env.example", "auxiliary.py"]) == []
 
 
 def _illegal(names: Iterable[str]) -> list[str]:
-    """Return names that Windows refuses, or that differ from another only in case."""
+    """Return names that Windows rejects or that differ from another only in case."""
     listed = list(names)
     same = Counter(name.casefold() for name in listed)
     return [
@@ -165,13 +165,13 @@ def _illegal(names: Iterable[str]) -> list[str]:
 
 @COMBINATIONS
 def test_no_two_sources_render_to_one_path(combination: Combination, template: Template) -> None:
-    """Copier would let the last one win, in silence."""
+    """Copier would silently use the last one."""
     found = sources(combination, template.path / "template")
     assert not {target: paths for target, paths in found.items() if len(paths) > 1}
 
 
 def test_two_sources_of_one_path_are_found(tmp_path: Path) -> None:
-    """Whether an overlay or an ending hides that they are the same."""
+    """Duplicates are found across overlays and suffixes."""
     overlay = tmp_path / "{% if database == 'sqlite' %}.{% endif %}"
     for folder, name in ((tmp_path, "a.py"), (overlay, "a.py.jinja"), (overlay, "b.py")):
         folder.mkdir(exist_ok=True)
@@ -182,12 +182,12 @@ def test_two_sources_of_one_path_are_found(tmp_path: Path) -> None:
     assert {target: len(paths) for target, paths in found.items()} == {"a.py": 2, "b.py": 1}
 
 
-def test_nothing_asks_for_trust() -> None:
-    """`copier copy` and `copier update` work without --trust."""
+def test_template_does_not_require_trust() -> None:
+    """`copier copy` and `copier update` work without `--trust`."""
     settings = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
     assert not settings.keys() & NEEDS_TRUST
     assert settings["_envops"]["undefined"] == "jinja2.StrictUndefined"
-    # The version that this suite runs, and not a guess.
+    # The minimum version is the version that this suite runs.
     required = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (copier,) = (
         each for each in required["dependency-groups"]["dev"] if each.startswith("copier>=")

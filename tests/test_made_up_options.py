@@ -1,4 +1,4 @@
-"""Adding an option costs what it should: shown with two options that are made up."""
+"""The cost of adding an option, demonstrated with two made-up ones."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This repository, with an option of behaviour and one of files."""
+    """This repository with a made-up behavior option and a made-up file option."""
     path = tmp_path_factory.mktemp("made-up") / "repository"
     programs.run(sys.executable, "tools/made_up.py", str(path), "--options=2", cwd=ROOT)
     return path
@@ -41,15 +41,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def seen(checkout: Path) -> dict[str, Any]:
-    """What the meta suite of the checkout would run."""
+    """The tests that the checkout's meta suite would run."""
     env = programs.environment(PYTHONPATH=str(checkout / "tests"))
     looked = programs.run(sys.executable, "-c", LOOK, cwd=checkout, env=env)
     found: dict[str, Any] = json.loads(looked.stdout)
     return found
 
 
-def test_only_behaviour_multiplies_the_combinations(seen: dict[str, Any]) -> None:
-    """Each of today's with the option and without it, whatever the option of files."""
+def test_only_behavior_options_multiply_combinations(seen: dict[str, Any]) -> None:
+    """The behavior option doubles the combinations; the file option adds none."""
     assert Counter(seen["combinations"]) == Counter(
         f"{combination}-{answer}"
         for combination in behavioural_product()
@@ -57,8 +57,8 @@ def test_only_behaviour_multiplies_the_combinations(seen: dict[str, Any]) -> Non
     )
 
 
-def test_no_mutation_is_run_more_often(seen: dict[str, Any]) -> None:
-    """Only the option's own are run besides."""
+def test_option_adds_only_its_own_mutations(seen: dict[str, Any]) -> None:
+    """The only additional mutations are the option's own."""
     before = Counter((case.mutation.file, case.mutation.name, case.database) for case in CASES)
     after = Counter(tuple(case) for case in seen["mutations"])
 
@@ -66,8 +66,8 @@ def test_no_mutation_is_run_more_often(seen: dict[str, Any]) -> None:
     assert after == before + Counter([own])
 
 
-def test_only_golden_files_of_its_own_change(checkout: Path) -> None:
-    """A reviewer of an option sees that option."""
+def test_option_changes_only_its_own_golden_files(checkout: Path) -> None:
+    """A review of an option covers only that option."""
     before, after = (
         {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
         for folder in (GOLDEN, checkout / GOLDEN.relative_to(ROOT))
@@ -75,12 +75,12 @@ def test_only_golden_files_of_its_own_change(checkout: Path) -> None:
 
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed >= {f"{option}.true.diff" for option in OPTIONS}
-    # Where one touches the same lines as another answer, the two have a file.
+    # A pair of answers that change the same lines has its own file.
     assert [name for name in changed if not any(option in name for option in OPTIONS)] == []
 
 
-def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:
-    """A setting and a middleware make no template of a file that is Python."""
+def test_option_keeps_python_files_plain(checkout: Path, seen: dict[str, Any]) -> None:
+    """Adding a setting and a middleware turns no Python file into a Jinja template."""
 
     def templates(folder: Path) -> set[str]:
         return {path.name for path in (folder / "template").rglob("*.py.jinja")}
@@ -96,12 +96,12 @@ def test_code_stays_readable(checkout: Path, seen: dict[str, Any]) -> None:
         "tests/test_matrix.py::test_combination[sqlite-example-motto]",
         "tests/test_mutations.py::test_mutation_is_caught"
         "[sqlite-example-motto: the motto is not that of the settings]",
-        "tests/test_update_rules.py::test_the_readme_says_whose_each_file_is",
-        "tests/test_copy.py::test_slugs_that_are_taken_are_refused",
+        "tests/test_update_rules.py::test_readme_lists_the_owner_of_each_file",
+        "tests/test_copy.py::test_reserved_slugs_are_refused",
     ],
     ids=["descriptions", "combination", "mutation", "ownership", "slugs"],
 )
-def test_the_suite_is_content(checkout: Path, test: str) -> None:
-    """Descriptions are whole; a service with both passes all checks; the mutation is noticed."""
+def test_suite_passes_with_made_up_options(checkout: Path, test: str) -> None:
+    """Descriptions are complete, a service with both is sound, and the mutation is caught."""
     command = (sys.executable, "-m", "pytest", "--numprocesses=0", "--require-all", test)
     programs.run(*command, cwd=checkout, timeout=300)

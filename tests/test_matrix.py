@@ -1,4 +1,4 @@
-"""Every combination, taken through all that its owner would do on the first day."""
+"""Every combination passes the checks that its owner would run on the first day."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,7 +58,7 @@ def test_combination(
     tmp_path: Path,
     say: results.Say,
 ) -> None:
-    """A fresh project is clean to every tool, its tests pass, and its migrations are complete."""
+    """A fresh project passes all tools and tests, and its migrations are complete."""
     project = make_project(tmp_path / "service", combination)
     project.git("init", "--quiet")
     project.git("add", "--all")
@@ -72,8 +72,8 @@ def test_combination(
     migrate(project, servers(combination))
     leave_nothing_to_do(project)
     say(
-        f"{combination}: {coverage.tests} tests ({shipped} of the functions are shipped) "
-        f"run {coverage.percent:.1f}% of app/"
+        f"{combination}: {coverage.tests} tests ({shipped} shipped test functions) "
+        f"cover {coverage.percent:.1f}% of app/"
     )
 
 
@@ -81,7 +81,7 @@ def test_combination(
 def test_lowest_versions(
     combination: Combination, make_project: MakeProject, servers: Servers, tmp_path: Path
 ) -> None:
-    """The lower bounds in the generated pyproject.toml are true."""
+    """The minimum versions in the generated pyproject.toml work."""
     project = make_project(tmp_path / "service", combination, UV_RESOLUTION="lowest-direct")
     check(project, servers(combination))
 
@@ -90,13 +90,13 @@ def test_lowest_versions(
 def test_newest_python(
     combination: Combination, make_project: MakeProject, servers: Servers, tmp_path: Path
 ) -> None:
-    """A project that admits old Pythons works on the newest one too, and in another time zone."""
+    """A project for old Pythons also works on the newest one, in another time zone."""
     rendered = make_project(tmp_path / "service", combination, TZ=ELSEWHERE)
     check(replace(rendered, python=interpreters.at_least(NEWEST_FOUND)), servers(combination))
 
 
 def check(project: Project, server: DatabaseServer) -> None:
-    """Run the project's tests on a server of their own, and its migrations."""
+    """Run the project's tests and migrations."""
     with stage("dependencies"):
         project.sync()
     run_tests(project)

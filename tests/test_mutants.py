@@ -1,4 +1,4 @@
-"""The mutants that `tools/mutants.py` makes of rendered services."""
+"""Mutants of rendered services, as created by `tools/mutants.py`."""
 
 import ast
 from collections.abc import Callable
@@ -34,7 +34,7 @@ CHANGED = {
         "a: Annotated[int, Query()]",
         "a: Annotated[int, Query(ge=2)]",
     ],
-    # Nothing to notice, or only words.
+    # No mutations, or only text for people.
     '"""Docstring."""': [],
     "a: Literal['b']": [],
     "def f(a: Literal['b']) -> Literal[1]: return None": [],
@@ -47,8 +47,8 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("code", CHANGED)
-def test_each_part_is_changed_alone(code: str) -> None:
-    """Whatever is next to it stays, parentheses and letters of several bytes included."""
+def test_mutations_change_one_part(code: str) -> None:
+    """The surrounding code is preserved, including parentheses and multibyte characters."""
     source = code.encode()
     made = [change.of(source) for change in Changes(source).by_identity().values()]
     assert sorted(made) == sorted(CHANGED[code])
@@ -56,12 +56,12 @@ def test_each_part_is_changed_alone(code: str) -> None:
 
 @pytest.fixture(scope="module")
 def projects(rendered: Callable[[Combination], Path]) -> dict[str, Path]:
-    """One project for each database."""
+    """A project for each database."""
     return {each.database: rendered(each) for each in first_of_each_database()}
 
 
-def test_every_mutant_is_other_python(projects: dict[str, Path]) -> None:
-    """One that cannot be imported would be noticed, and say nothing."""
+def test_mutants_are_valid_and_different(projects: dict[str, Path]) -> None:
+    """A mutant that cannot be imported would always be detected."""
     drawn = draw(projects, 1, 10_000)
     assert len(drawn) > 500
     for mutant in drawn:
@@ -69,16 +69,16 @@ def test_every_mutant_is_other_python(projects: dict[str, Path]) -> None:
         assert ast.dump(ast.parse(mutant.change.of(source))) != ast.dump(ast.parse(source))
 
 
-def test_code_that_databases_share_is_drawn_once(projects: dict[str, Path]) -> None:
-    """But on any of them, as on each it could be noticed by another test."""
+def test_shared_code_is_drawn_once(projects: dict[str, Path]) -> None:
+    """Shared code is drawn on any database, because different tests can detect the mutants."""
     drawn = [mutant for mutant in draw(projects, 1, 10_000) if mutant.file == "app/core/health.py"]
     places = [(mutant.change.start, mutant.change.new) for mutant in drawn]
     assert len(places) == len(set(places))
     assert {mutant.database for mutant in drawn} == projects.keys()
 
 
-def test_a_seed_always_draws_the_same(projects: dict[str, Path]) -> None:
-    """So that what survived can be looked at again; a larger sample has all of a smaller one."""
+def test_seed_determines_the_sample(projects: dict[str, Path]) -> None:
+    """Survivors can be reproduced; a larger sample includes all smaller ones."""
     drawn = draw(projects, 1, 20)
     assert drawn == draw(projects, 1, 30)[:20]
     assert not set(drawn) & set(draw(projects, 2, 3))

@@ -1,7 +1,7 @@
-"""The mutation check: break the wiring of a rendered service, and its own tests must notice.
+"""Mutation checks: break the wiring of a rendered service, and its own tests must fail.
 
-A suite that is green only shows that nothing was found. Each mutation below takes away one thing
-that the service promises; the generated tests that it names must then fail.
+Passing tests alone prove little. Each mutation removes one promise of the service; the tests that
+it names must then fail.
 """
 
 import re
@@ -25,23 +25,23 @@ NOTICED = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Case:
-    """A mutation of one combination."""
+    """A mutation in one combination."""
 
     mutation: Mutation
     combination: Combination
 
     @property
     def database(self) -> str:
-        """The database that decides whether the case can be run here."""
+        """The database, which determines whether the case can run on this machine."""
         return self.combination.database
 
     def __str__(self) -> str:
-        """Return the test's id."""
+        """Return the test id."""
         return f"{self.combination}: {self.mutation.name}"
 
 
 def where(mutation: Mutation) -> list[Combination]:
-    """Return the combinations that a mutation is run in: one for each database, or just one."""
+    """Return the combinations to run a mutation in: one per database, or only one."""
     fitting = [
         each
         for each in behavioural_product()
@@ -61,16 +61,16 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_mutation_is_up_to_date(
+def test_mutation_is_up_to_date(
     case: Case, rendered: Callable[[Combination], Path], tmp_path: Path
 ) -> None:
-    """What it changes is there once, and so are the tests that it names; cheaper than to run it."""
+    """Its text occurs exactly once and its tests exist; this is cheaper than running it."""
     project = rendered(case.combination)
     read_once(project, case.mutation)
     proofs.drop(tmp_path, case.combination.answers)
     for file, _, test in (name.partition("::") for name in case.mutation.fails):
         found = [folder / file for folder in (project, tmp_path) if (folder / file).exists()]
-        assert found, f"There is no {file}."
+        assert found, f"{file} does not exist."
         assert f"def {test}" in found[0].read_text(encoding="utf-8")
 
 
@@ -80,7 +80,7 @@ def runners(
     servers: Callable[[Combination], DatabaseServer],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[Combination], tuple[Project, Runner]]]:
-    """Projects to be broken, in which the tests that are to notice pass as rendered."""
+    """Projects to mutate, whose selected tests pass without mutations."""
     with ExitStack() as stack:
 
         @cache
@@ -106,14 +106,14 @@ def runners(
 def test_mutation_is_caught(
     case: Case, runners: Callable[[Combination], tuple[Project, Runner]]
 ) -> None:
-    """Where the tests that the mutation names passed, they now fail."""
+    """The named tests fail with the mutation."""
     project, runner = runners(case.combination)
     mutation = case.mutation
     mutated = read_once(project.path, mutation).replace(mutation.old, mutation.new)
     stop_early = ["-x"] if len(mutation.fails) == 1 else []
     with changed(project.path / mutation.file, mutated):
         finished = runner.pytest("-q", *stop_early, *mutation.fails)
-    # 1 is "tests failed"; with any other code, something else is wrong.
+    # Exit code 1: some tests failed. Any other code is an unrelated error.
     assert finished.exit_code == 1, f"Not noticed: {finished.report()}"
     accepted = ("FAILED", "ERROR") if mutation.by_error else ("FAILED",)
     noticed = [test for word, test in NOTICED.findall(finished.stdout) if word in accepted]
@@ -122,8 +122,8 @@ def test_mutation_is_caught(
 
 
 def read_once(project: Path, mutation: Mutation) -> str:
-    """Return the file's text, which must have once what the mutation replaces."""
+    """Return the file's text, which must contain the replaced text exactly once."""
     text = (project / mutation.file).read_text(encoding="utf-8")
     found = text.count(mutation.old)
-    assert found == 1, f"Out of date: {mutation.file} has {found} times what is to be replaced."
+    assert found == 1, f"Out of date: {mutation.file} contains the text to replace {found} times."
     return text

@@ -1,4 +1,4 @@
-"""Each option is described in options/, and each description is whole."""
+"""Each option has a complete description in options/."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,18 +26,18 @@ TEMPLATE_TEXT = "\n".join(
     for path in sorted(ROOT.glob("template/**/*"))
     if path.is_file()
 )
-"""The conditions in the names of the template's folders, and all of its Jinja."""
+"""The conditions in folder names, and the text of all Jinja files."""
 
 
 def lacking(question: Question, option: Option | None, template: str) -> Iterator[str]:
-    """Yield a sentence for each thing that the description of a question lacks."""
+    """Yield a sentence for each omission in the description of a question."""
     name, file = question.name, f"options/{question.name}.toml"
     if not question.details.get("help", "").strip():
         yield f"{name} needs a help text in copier.yml."
     if "default" not in question.details:
         yield f"{name} needs a default in copier.yml, for `--defaults`."
     if "when" in question.details:
-        yield f"{name} is asked only sometimes, which the product does not know about yet."
+        yield f"{name} is asked conditionally, which combinations do not support yet."
     if option is None:
         yield f"{name} needs a description: write {file}."
         return
@@ -50,11 +50,11 @@ def lacking(question: Question, option: Option | None, template: str) -> Iterato
     if option.kind == "behaviour" and option.product not in ("full", "pairwise"):
         yield f"{file} needs a product: full, or pairwise with a reason."
     if (option.product == "pairwise") != bool(option.reason):
-        yield f"{file} needs a reason if its product is pairwise, and only then."
+        yield f"{file} needs a reason if, and only if, its product is pairwise."
     if option.kind == "behaviour" and not option.mutations:
-        yield f"{file} needs mutations: for each promise, what breaks it and which test notices."
+        yield f"{file} needs mutations: for each promise, what breaks it and which test fails."
     if option.words.keys() != {spelled(answer) for answer in question.answers}:
-        yield f"{file} needs words for each answer, and for nothing else; they may be empty."
+        yield f"{file} needs words for each answer and nothing else; they can be empty."
     if name not in template:
         yield f"Nothing in template/ depends on {name}."
 
@@ -64,18 +64,18 @@ ASKED = [question for question in read_questions().values() if not question.comp
 
 @pytest.mark.parametrize("question", ASKED, ids=lambda question: question.name)
 def test_every_question_is_described(question: Question) -> None:
-    """One sentence for each thing that is missing."""
+    """The description has no omissions."""
     option = read_options().get(question.name)
     assert list(lacking(question, option, TEMPLATE_TEXT)) == []
 
 
-def test_every_description_has_its_question() -> None:
-    """What is left of a question that is gone, or was renamed, is removed."""
+def test_every_description_has_a_question() -> None:
+    """Descriptions of removed or renamed questions must be removed, too."""
     assert read_options().keys() - {BASE} == {question.name for question in ASKED}
 
 
-def test_every_proof_is_dropped_somewhere() -> None:
-    """A folder that is misspelt, or whose question is gone, would never be run."""
+def test_every_proof_folder_is_used() -> None:
+    """Proofs in a misspelled or outdated folder would never run."""
     dropped = {folder for each in every_choice() for folder in folders(each.answers)}
     assert dropped == {file.parent for file in PROOFS.rglob("test_*.py")}
 
@@ -92,7 +92,7 @@ DESCRIBED: list[tuple[dict[str, Any], str, str, str]] = [
     (TEXT, "kind = 'text'\nsample = 'x'\n", "made_up", ""),
     (CHOICE | {"help": " "}, FULL, "made_up", "needs a help text"),
     ({name: CHOICE[name] for name in ("type", "help", "choices")}, FULL, "made_up", "a default"),
-    (CHOICE | {"when": "{{ x }}"}, FULL, "made_up", "asked only sometimes"),
+    (CHOICE | {"when": "{{ x }}"}, FULL, "made_up", "asked conditionally"),
     (CHOICE, f"kind = 'code'\n{WORDS}", "made_up", "needs a kind"),
     (CHOICE, "kind = 'text'\nsample = 'x'\n" + WORDS, "made_up", "has 2 choices"),
     (TEXT, "kind = 'text'\n", "made_up", "needs a sample"),
@@ -107,10 +107,10 @@ DESCRIBED: list[tuple[dict[str, Any], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("details", "text", "template", "sentence"), DESCRIBED)
-def test_what_is_missing_is_said(
+def test_omissions_are_reported(
     details: dict[str, Any], text: str, template: str, sentence: str, tmp_path: Path
 ) -> None:
-    """Each gap is one sentence, which says where to write what."""
+    """Each omission is reported in a sentence that says where to fix it."""
     (tmp_path / "made_up.toml").write_text(text, encoding="utf-8")
 
     found = list(
@@ -120,8 +120,8 @@ def test_what_is_missing_is_said(
     assert [sentence in each for each in found] == ([True] if sentence else [])
 
 
-def test_a_question_without_a_description_is_found() -> None:
-    """It is assumed to change code, so that it cannot be left out by oversight."""
+def test_missing_description_is_reported() -> None:
+    """Undescribed questions are assumed to change code, so that none is overlooked."""
     question = Question("made_up", CHOICE)
 
     assert question.behavioural
@@ -131,21 +131,21 @@ def test_a_question_without_a_description_is_found() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour = 'red'\n", "has 'colour', which nothing reads"),
-        (FULL + "where = 'x'\n", "mutation in made_up.toml has 'where'"),
+        ("color = 'red'\n", "has an unknown key 'color'"),
+        (FULL + "where = 'x'\n", "mutation in made_up.toml has an unknown key 'where'"),
         (FULL.replace("old='x'\n", ""), "mutation in made_up.toml lacks 'old'"),
     ],
 )
-def test_a_misspelt_key_is_refused(text: str, words: str, tmp_path: Path) -> None:
-    """It would otherwise be a promise that nobody keeps."""
+def test_invalid_keys_are_refused(text: str, words: str, tmp_path: Path) -> None:
+    """A misspelled key would otherwise be ignored."""
     (tmp_path / "made_up.toml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ValueError, match=words):
         read_option(tmp_path / "made_up.toml")
 
 
-def test_the_product_is_full() -> None:
-    """Every answer to every behavioural question meets every answer to the others."""
+def test_product_is_full() -> None:
+    """Every combination of answers to behavior questions occurs."""
     combinations = behavioural_product()
     assert {(c.answers["database"], c.answers["example"]) for c in combinations} >= {
         (database, example)
@@ -156,7 +156,7 @@ def test_the_product_is_full() -> None:
 
 
 def test_pairwise_options_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They add no combination, and each of their answers is met."""
+    """Pairwise options add no combinations, and each of their answers occurs."""
     kinds = {"one": "full", "two": "full", "three": "pairwise"}
     options = {name: Option(name, "behaviour", product) for name, product in kinds.items()}
     monkeypatch.setattr("support.questions.read_options", lambda: options)
@@ -168,7 +168,7 @@ def test_pairwise_options_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_file_options_take_turns() -> None:
-    """Where combinations are run, every licence and every Python version is among them."""
+    """Every license and Python version occurs in the combinations that are run."""
     covered = with_file_options(behavioural_product(), file_product())
     for name in FILE_OPTIONS:
         answers = {combination.answers[name] for combination in covered}

@@ -1,4 +1,4 @@
-"""What owners do in the first weeks leaves the shipped tests and the proofs green."""
+"""Ordinary changes by owners do not break the shipped tests and the proofs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ Servers = Callable[[Combination], DatabaseServer]
 
 
 def core_tests(project: Path) -> list[str]:
-    """Return what stays green under every change: all but the tests of features."""
+    """Return the tests that must pass after every change: all except those of features."""
     folders = [path for path in (project / "tests" / "proofs").iterdir() if path.is_dir()]
     return [
         "tests/core",
@@ -28,7 +28,7 @@ def core_tests(project: Path) -> list[str]:
 
 @pytest.fixture
 def changed(make_project: MakeProject, servers: Servers, tmp_path: Path) -> Callable[..., Project]:
-    """Makes a project with proofs, and does these things to it."""
+    """Create a project with proofs, and apply changes to it."""
 
     def make(combination: Combination, *changes: Change) -> Project:
         project = make_project(tmp_path / "service", combination)
@@ -43,10 +43,10 @@ def changed(make_project: MakeProject, servers: Servers, tmp_path: Path) -> Call
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 @pytest.mark.parametrize("combination", [first_of("sqlite")], ids=str)
-def test_an_ordinary_change_leaves_tests_green(
+def test_ordinary_change_leaves_tests_green(
     combination: Combination, change: Change, changed: Callable[..., Project]
 ) -> None:
-    """All tests pass, unless the service now answers otherwise: then those of core do."""
+    """All tests pass; if responses change, at least the tests of core."""
     project = changed(combination, change)
 
     selected = core_tests(project.path) if change.answers_change else []
@@ -57,7 +57,7 @@ def test_an_ordinary_change_leaves_tests_green(
 def test_all_ordinary_changes_at_once_leave_tests_green(
     combination: Combination, changed: Callable[..., Project]
 ) -> None:
-    """On each database."""
+    """The combination is tested on each database."""
     project = changed(combination, *CHANGES)
 
     assert project.tests(*core_tests(project.path)) > 0

@@ -1,4 +1,4 @@
-"""The PostgreSQL service behind PgBouncer, in the pooling mode that breaks prepared statements."""
+"""The PostgreSQL service behind PgBouncer with transaction pooling."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ pool_mode = transaction
 default_pool_size = 2
 """
 
-# More clients than server connections, so that they take turns on them.
+# More clients than server connections, so that clients share connections.
 CLIENTS = """\
 import asyncio
 
@@ -65,20 +65,20 @@ asyncio.run(main())
 """
 
 WRITERS = CLIENTS.replace("read_only=True", "read_only=False").replace('== "on"', '== "off"')
-"""The same, but without an engine that only reads, which PgBouncer refuses at once."""
+"""The same without a read-only engine, which PgBouncer refuses immediately."""
 
 
 @pytest.mark.parametrize("combination", [POSTGRESQL], ids=str)
-def test_transaction_pooling_needs_the_setting_and_no_more(
+def test_transaction_pooling_requires_only_the_setting(
     combination: Combination,
     kept_projects: Callable[[Combination], Project],
     servers: Callable[[Combination], DatabaseServer],
     pytestconfig: pytest.Config,
 ) -> None:
-    """With DATABASE_PGBOUNCER migrations and concurrent clients work; without it they do not."""
+    """Migrations and concurrent clients work with DATABASE_PGBOUNCER, and fail without it."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        reason = "PgBouncer is not on PATH; on Debian and Ubuntu `apt install pgbouncer` brings it."
+        reason = "PgBouncer is not on PATH; on Debian and Ubuntu, run `apt install pgbouncer`."
         if pytestconfig.getoption("require_all"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
@@ -98,14 +98,14 @@ def test_transaction_pooling_needs_the_setting_and_no_more(
 
 @contextmanager
 def pgbouncer(program: str, database: str) -> Iterator[str]:
-    """Run PgBouncer before a database on a Unix socket; yields the URL that leads through it."""
+    """Run PgBouncer in front of a database on a Unix socket, and yield its URL."""
     parts = urlsplit(database)
     port = programs.free_port()
     with TemporaryDirectory() as folder:
         configuration = Path(folder, "pgbouncer.ini")
         host = parse_qs(parts.query)["host"][0]
         configuration.write_text(CONFIGURATION.format(host=host, port=port), encoding="utf-8")
-        # It refuses to run as root; the server's own user can reach the socket.
+        # PgBouncer refuses to run as root; the server's user can access the socket.
         Path(folder).chmod(0o755)
         process = subprocess.Popen(
             [program, "--quiet", configuration],

@@ -1,4 +1,4 @@
-"""What the repository says about itself."""
+"""Consistency of the README and the changelog."""
 
 import re
 import tomllib
@@ -13,18 +13,18 @@ from support.root import ROOT
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
-def test_the_changelog_has_the_version() -> None:
-    """The release workflow takes its notes from there, and fails without them."""
+def test_changelog_has_the_version() -> None:
+    """The release workflow takes its notes from the changelog."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     sections = re.findall(r"^## \[(.+?)\] - \d{4}-\d\d-\d\d\n+(\S*)", changelog, re.MULTILINE)
 
     newest, begins_with = sections[0]
     assert newest == VERSION, "CHANGELOG.md needs a section for the version in pyproject.toml."
-    assert begins_with == "###", f"CHANGELOG.md says nothing about {newest}."
+    assert begins_with == "###", f"CHANGELOG.md has no entries for {newest}."
 
 
-def test_the_readme_says_what_is_rendered(render: Renders) -> None:
-    """Its tables are those of copier.yml and of today's renders."""
+def test_readme_matches_renders(render: Renders) -> None:
+    """Generated tables match copier.yml and current renders."""
     readme = README.read_text(encoding="utf-8")
 
     parts = fragments(render)
@@ -32,8 +32,8 @@ def test_the_readme_says_what_is_rendered(render: Renders) -> None:
     assert filled(readme, parts) == readme, f"Run `{COMMAND}`."
 
 
-def test_a_part_needs_its_place() -> None:
-    """A part that nobody would see is refused, and so is one with two places."""
+def test_generated_parts_require_one_place() -> None:
+    """A missing or ambiguous place for a generated part is an error."""
     place = "<!-- begin: a -->\nold\n<!-- end: a -->\n"
 
     assert filled(place, {"a": "new \\1"}) == place.replace("old", "new \\1")

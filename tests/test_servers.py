@@ -1,4 +1,4 @@
-"""The database servers that the tests of services start."""
+"""Database servers started by the tests of services."""
 
 import os
 import signal
@@ -19,11 +19,11 @@ MYSQL = first_of("mysql")
 
 
 @pytest.mark.parametrize("combination", [MYSQL], ids=str)
-def test_a_server_leaves_the_temporary_tables_of_another_alone(
+def test_server_keeps_temporary_tables_of_others(
     combination: Combination, kept_projects: Callable[[Combination], Project]
 ) -> None:
-    """When it starts, MariaDB deletes those that it finds, as if a crash had left them behind."""
-    # A short path, because there is a socket below it.
+    """MariaDB deletes temporary tables at startup, as leftovers of a crash."""
+    # A short path, because socket paths have a length limit.
     with TemporaryDirectory() as folder:
         table = Path(folder, "#sql-temptable-1-1-1.MAI")
         table.touch()
@@ -45,15 +45,15 @@ def test_that_is_stopped(settings: Settings) -> None:
     Path("place").write_text(str(place))
     time.sleep(60)
 """
-"""A test that says where its database server has its files, and takes its time."""
+"""A slow test that reports the location of its database server's files."""
 
 
 @pytest.mark.needs_server
 @pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
-def test_a_run_that_is_stopped_leaves_no_server(
+def test_stopped_run_leaves_no_server(
     combination: Combination, make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
-    """Editors and CI stop a run with SIGTERM, which by itself ends Python without any clean-up."""
+    """Editors and CI stop runs with SIGTERM, which ends Python without cleanup by default."""
     project = make_project(tmp_path / "service", combination)
     (project.path / "tests" / "test_stopped.py").write_text(STOPPED, encoding="utf-8")
     project.sync()

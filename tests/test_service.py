@@ -1,4 +1,4 @@
-"""A rendered service, run as in production: started, migrated, used, stopped, and misconfigured."""
+"""A rendered service, run as in production: start, migrate, use, stop, and misconfigure."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from support.questions import Combination, first_of, first_of_each_database
 from support.services import running
 
 SLOW_FEATURE = '''\
-"""A feature that takes its time."""
+"""A slow feature."""
 
 import asyncio
 
@@ -49,12 +49,12 @@ KeptProjects = Callable[[Combination], Project]
 
 @pytest.fixture
 def kept_project(request: pytest.FixtureRequest, kept_projects: KeptProjects) -> Project:
-    """A project of the test's combination, shared with other tests that leave it as it is."""
+    """A shared project for the test's combination, which the test must not modify."""
     return kept_projects(request.node.callspec.params["combination"])
 
 
-def test_the_first_day(kept_projects: KeptProjects, tmp_path: Path) -> None:
-    """A service that was never migrated says so; migrated, it serves the example."""
+def test_service_works_after_migration(kept_projects: KeptProjects, tmp_path: Path) -> None:
+    """An unmigrated service reports that; once migrated, it serves the example."""
     project = kept_projects(SQLITE)
     env = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'app.db'}"}
     upgrade = f"{project.slug} db upgrade"
@@ -75,15 +75,13 @@ def test_the_first_day(kept_projects: KeptProjects, tmp_path: Path) -> None:
         service.terminate()
 
 
-def test_git_ignores_what_running_leaves(
-    make_project: Callable[..., Project], tmp_path: Path
-) -> None:
-    """An update asks for a clean work tree, and a database does not belong into git."""
+def test_git_ignores_runtime_files(make_project: Callable[..., Project], tmp_path: Path) -> None:
+    """An update requires a clean work tree, and a database does not belong in git."""
     project = make_project(tmp_path / "service", SQLITE)
     project.sync()
     project.git("init", "--quiet")
-    project.git("add", "--all")  # tracked is what is in the index
-    # Secrets, and what the project's own environment would be.
+    project.git("add", "--all")  # tracks the files
+    # Secrets, and the project's own virtual environment.
     (project.path / ".env").write_text("LOG_LEVEL=DEBUG\n", encoding="utf-8")
     (project.path / ".venv").mkdir()
     (project.path / ".venv" / "pyvenv.cfg").touch()
@@ -95,10 +93,8 @@ def test_git_ignores_what_running_leaves(
         service.terminate()
 
 
-def test_a_request_can_be_followed_through_the_log(
-    kept_projects: KeptProjects, tmp_path: Path
-) -> None:
-    """The id that a client sends comes back, and is in the lines that its request logged."""
+def test_request_id_is_in_log_lines(kept_projects: KeptProjects, tmp_path: Path) -> None:
+    """The client's request id is in the response and in all log lines of the request."""
     env = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'app.db'}"}
     with running(kept_projects(SQLITE), env) as service:
         answered = service.get("/songs/1", {"X-Request-ID": "follow-me"})
@@ -110,10 +106,10 @@ def test_a_request_can_be_followed_through_the_log(
         ]
 
 
-def test_a_request_in_flight_is_finished(
+def test_shutdown_finishes_running_requests(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
-    """A feature works by being there, and nobody is cut off when the service stops."""
+    """A feature needs no registration, and stopping the service does not drop requests."""
     project = make_project(tmp_path / "service", SQLITE)
     (project.path / "app" / "slow").mkdir()
     (project.path / "app" / "slow" / "__init__.py").write_text("")
@@ -127,10 +123,10 @@ def test_a_request_in_flight_is_finished(
 
 
 @DATABASES
-def test_an_unreachable_database_is_an_outage_not_a_crash(
+def test_service_recovers_from_unreachable_database(
     combination: Combination, kept_project: Project
 ) -> None:
-    """The service starts, says what is wrong, and recovers when the database does."""
+    """The service starts, reports the problem, and recovers along with the database."""
     with running(kept_project, {"DATABASE_URL": UNREACHABLE[combination.database]}) as service:
         assert service.get("/health/live").status == 200
         for path in ("/health/ready", "/songs"):
@@ -147,10 +143,10 @@ def test_an_unreachable_database_is_an_outage_not_a_crash(
 
 @DATABASES
 @pytest.mark.parametrize("command", ["upgrade", "check", "current"])
-def test_commands_say_that_the_database_is_unreachable(
+def test_commands_report_unreachable_database(
     combination: Combination, command: str, kept_project: Project
 ) -> None:
-    """One sentence and exit code 1, instead of a traceback."""
+    """The output is one sentence instead of a traceback, and the exit code is 1."""
     env = {"DATABASE_URL": UNREACHABLE[combination.database]}
     assert_one_sentence(kept_project, (kept_project.slug, "db", command), env, "DATABASE_URL")
 
@@ -158,10 +154,10 @@ def test_commands_say_that_the_database_is_unreachable(
 @DATABASES
 @pytest.mark.parametrize("program", ["command", "server"])
 @pytest.mark.parametrize("wrong", ["malformed", "other dialect"])
-def test_a_wrong_url_is_refused(
+def test_wrong_url_is_refused(
     combination: Combination, program: str, wrong: str, kept_project: Project
 ) -> None:
-    """Command and server refuse to start, and name the variable and its form."""
+    """Commands and the server refuse to start; the message names the variable and its format."""
     url = "rubbish" if wrong == "malformed" else OTHER_DIALECT[combination.database]
     command = {"command": (kept_project.slug, "db", "upgrade"), "server": ("fastapi", "run")}
     assert_one_sentence(
@@ -170,8 +166,8 @@ def test_a_wrong_url_is_refused(
 
 
 @DATABASES
-def test_a_missing_url_is_refused(combination: Combination, kept_project: Project) -> None:
-    """Only SQLite has a place to keep data without being told."""
+def test_missing_url_is_refused(combination: Combination, kept_project: Project) -> None:
+    """Only SQLite has a default location for data."""
     if combination.database == "sqlite":
         kept_project.uv_run(kept_project.slug, "db", "history")
     else:
@@ -182,7 +178,7 @@ def test_a_missing_url_is_refused(combination: Combination, kept_project: Projec
 def assert_one_sentence(
     project: Project, command: tuple[str, ...], env: dict[str, str], words: str
 ) -> None:
-    """Demand exit code 1 and one line that says what to do, without secrets."""
+    """Check for exit code 1 and one line that says what to do, without secrets."""
     failed = project.uv_run(*command, env=env, check=False)
     assert failed.exit_code == 1, failed.report()
     lines = failed.stderr.strip().splitlines()

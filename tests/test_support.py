@@ -1,4 +1,4 @@
-"""The suite's own promises: what it counts as a pass, and what it lets programs see."""
+"""Promises of the suite itself: what counts as passed, and what programs can see."""
 
 import os
 import re
@@ -26,33 +26,33 @@ CLOSING_LINES = {
 
 
 def finished(stdout: str, exit_code: int = 0) -> Finished:
-    """Return what a run of pytest would have left behind."""
+    """Return the result of a pytest run."""
     return Finished(("pytest",), Path(), exit_code, stdout, "")
 
 
 @pytest.mark.parametrize("line", CLOSING_LINES)
-def test_the_closing_line_is_understood(line: str) -> None:
-    """With and without -q, and after more than a minute."""
+def test_summary_line_is_parsed(line: str) -> None:
+    """The summary is parsed with and without -q, and for runs over a minute."""
     assert outcomes(finished(f"...\n{line}\n")) == CLOSING_LINES[line]
 
 
-def test_no_closing_line_is_no_pass() -> None:
-    """A run that ended early has proven nothing."""
-    with pytest.raises(AssertionError, match="closed without counts"):
+def test_missing_summary_is_a_failure() -> None:
+    """A run that ended early proves nothing."""
+    with pytest.raises(AssertionError, match="printed no summary"):
         outcomes(finished("12 passed, so far"))
 
 
 @pytest.mark.parametrize("also", ["skipped", "xfailed", "deselected", "warnings"])
 def test_only_passed_tests_count(also: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that was skipped or expected to fail is not proof."""
+    """Skipped and xfailed tests prove nothing."""
     closed = finished(f"5 passed, 1 {also} in 1.00s")
     monkeypatch.setattr(Project, "uv_run", lambda *_: closed)
-    with pytest.raises(AssertionError, match="Not every generated test"):
+    with pytest.raises(AssertionError, match="Some generated tests"):
         Project(Path(), Path()).tests()
 
 
-def test_programs_see_nothing_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable of the developer's or of pytest would change what is tested."""
+def test_programs_run_in_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables set by the developer or by pytest would affect the tests."""
     for name in ("DATABASE_URL", "VIRTUAL_ENV", "PYTHONPATH", "UV_PROJECT", "CI", "LOG_LEVEL"):
         monkeypatch.setenv(name, "surprise")
     monkeypatch.setenv("PATH", str(Path(sys.prefix, "bin")), prepend=os.pathsep)
@@ -62,33 +62,33 @@ def test_programs_see_nothing_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> 
     assert str(Path(sys.prefix, "bin")) not in seen["PATH"].split(os.pathsep)
 
 
-def test_a_failure_shows_command_code_and_output(tmp_path: Path) -> None:
-    """So that nobody has to run it again to see what happened."""
+def test_failure_shows_command_code_and_output(tmp_path: Path) -> None:
+    """The error message contains everything needed for diagnosis."""
     with pytest.raises(AssertionError, match=r"sh -c .* exit code 3\nthe reason"):
         programs.run("sh", "-c", "echo the reason; exit 3", cwd=tmp_path)
 
 
-def test_a_program_that_does_not_end_is_stopped(tmp_path: Path) -> None:
-    """And so are the programs that it started."""
-    with pytest.raises(AssertionError, match="No end after 0 s"):
+def test_timeout_stops_program_and_children(tmp_path: Path) -> None:
+    """Its child processes are stopped, too."""
+    with pytest.raises(AssertionError, match="Timed out after 0 s"):
         programs.run("sh", "-c", "sleep 60; echo", cwd=tmp_path, timeout=0.2)
 
 
 def test_unknown_answers_are_refused(template: Template, tmp_path: Path) -> None:
-    """Copier would ignore a misspelt question and render its default."""
-    with pytest.raises(ValueError, match="does not ask for: databse"):
+    """Copier would ignore a misspelled question and render the default."""
+    with pytest.raises(ValueError, match="has no question: databse"):
         template.render(tmp_path / "service", {"databse": "mysql"})
 
 
-def test_the_snapshot_leaves_the_repository_alone(template: Template) -> None:
-    """It is a copy, with a tag and without uncommitted changes."""
+def test_snapshot_does_not_change_the_repository(template: Template) -> None:
+    """The snapshot is a copy with a tag and without uncommitted changes."""
     assert template.path != ROOT
     assert programs.run("git", "status", "--porcelain", cwd=template.path).output == ""
     assert programs.run("git", "tag", cwd=template.path).output.split() == [template.tag]
 
 
 def test_quick_renders_are_the_same(render: Renders, template: Template, tmp_path: Path) -> None:
-    """What makes Copier quicker, and sharing the results, changes no byte."""
+    """Faster rendering and shared results produce identical bytes."""
     for combination in first_of_each_database():
         slow = tmp_path / str(combination)
         data = [f"--data={name}={spelled(value)}" for name, value in combination.answers.items()]
@@ -101,10 +101,10 @@ def test_quick_renders_are_the_same(render: Renders, template: Template, tmp_pat
         assert texts_in(slow) == texts_in(render(combination.answers))
 
 
-def test_projects_share_an_environment_only_if_they_need_the_same(
+def test_environments_are_shared_for_equal_dependencies(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
-    """Other dependencies, another Python or another resolution are another environment."""
+    """Different dependencies, Pythons or resolutions need different environments."""
     sqlite, postgresql, _ = (
         make_project(tmp_path / each.database, each) for each in first_of_each_database()
     )
@@ -129,10 +129,8 @@ def test_projects_share_an_environment_only_if_they_need_the_same(
         ("def test_it(): ...", 0),
     ],
 )
-def test_nothing_is_left_out_where_all_is_required(
-    body: str, exit_code: int, tmp_path: Path
-) -> None:
-    """Whatever is skipped, expected to fail, or has no cases, has failed."""
+def test_require_all_fails_skipped_tests(body: str, exit_code: int, tmp_path: Path) -> None:
+    """Skips, xfails and empty parameter sets count as failures."""
     file = tmp_path / "test_it.py"
     file.write_text(f"import pytest\n\n{body}\n", encoding="utf-8")
     finished = programs.run(
@@ -145,8 +143,8 @@ def test_nothing_is_left_out_where_all_is_required(
     assert finished.exit_code == exit_code, finished.report()
 
 
-def test_a_missing_python_is_named() -> None:
-    """Where every offered version is required, nothing begins without one of them."""
+def test_missing_pythons_are_reported() -> None:
+    """With --require-pythons, the run stops if an offered version is missing."""
     finished = programs.run(
         *(sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0", "--require-pythons"),
         "tests/test_forked.py",
@@ -159,17 +157,17 @@ def test_a_missing_python_is_named() -> None:
     assert not missing or f"Not found: Python {', '.join(missing)}." in finished.output
 
 
-def test_shards_are_the_whole_suite_once() -> None:
-    """Nothing is tested by no shard, and their sizes hardly differ."""
+def test_shards_partition_the_suite() -> None:
+    """Each test is in exactly one shard, and the shards are about equal in size."""
     first, second = collected("--shard=1/2"), collected("--shard=2/2")
     assert sorted(first + second) == sorted(collected())
     assert 0 <= len(first) - len(second) <= 1
 
 
-def test_database_leaves_out_the_others() -> None:
-    """Tests that are about no database stay."""
+def test_database_option_deselects_others() -> None:
+    """Tests without a database are kept."""
     kept = collected("--database=mysql")
-    # Names of files are no combinations.
+    # File names are not combinations.
     assert not [test for test in kept if re.search(r"\[(sqlite|postgresql)-[^.]+\]", test)]
     assert [test for test in kept if "[mysql-" in test]
     assert [test for test in kept if "test_support" in test]

@@ -1,4 +1,4 @@
-"""Whoever changes the template has its code checked where it is written."""
+"""The template's code is checked where it is written."""
 
 import ast
 import sys
@@ -12,16 +12,16 @@ from support.questions import Combination, behavioural_product, first_of
 from support.template_code import TEMPLATE, readable, roots, sources, unexplained_conditions
 
 FIRST_PARTY = 'lint.isort.known-first-party = ["app", "tests"]'
-"""An overlay has not all of the project's folders, by which ruff would know its own code."""
+"""First-party packages; ruff cannot detect all of them within an overlay."""
 
 
-def test_conditions_name_choices_that_exist() -> None:
-    """What compares an answer with a misspelt choice would never be rendered."""
+def test_conditions_use_existing_choices() -> None:
+    """A comparison with a misspelled choice would never be true."""
     assert list(template_code.unknown_choices()) == []
 
 
-def test_a_choice_that_does_not_exist_is_found() -> None:
-    """In a condition, wherever the answer stands, but not in other text."""
+def test_unknown_choices_are_detected() -> None:
+    """Unknown choices are found in conditions, in any position, but not in other text."""
     text = (
         "{% if database == 'postgres' or 'sqlite' == database or example == 'x' %}oracle{% endif %}"
     )
@@ -29,17 +29,17 @@ def test_a_choice_that_does_not_exist_is_found() -> None:
     assert list(template_code.unknown_choices_in(text)) == [("database", "postgres")]
 
 
-def test_tools_can_read_almost_all_of_it() -> None:
-    """Conditions belong into the names of folders, not into Python."""
+def test_almost_all_python_is_plain() -> None:
+    """Conditions belong in folder names, not in Python code."""
     assert template_code.share() >= 95
 
 
 @pytest.mark.parametrize("command", ["check", "format --check"])
 @pytest.mark.parametrize("root", roots(), ids=lambda root: root.name)
-def test_ruff_reads_the_template(
+def test_template_passes_ruff(
     root: Path, command: str, rendered: Callable[[Combination], Path]
 ) -> None:
-    """Unrendered, with the settings that services get."""
+    """Unrendered code passes with the settings of services."""
     settings = rendered(first_of("sqlite")) / "pyproject.toml"
     options = ["--no-cache", f"--config={settings}", f"--config={FIRST_PARTY}"]
     ruff = Path(sys.prefix, "bin", "ruff")
@@ -47,7 +47,7 @@ def test_ruff_reads_the_template(
 
     finished = programs.run(str(ruff), *command.split(), *options, *folders, cwd=root)
 
-    # Which says how many files it has looked at.
+    # ruff reports the number of checked files.
     below = [path for path in readable() if path.is_relative_to(root)]
     files = [path for path in below if path.relative_to(root).parts[0] in folders]
     assert files
@@ -55,7 +55,7 @@ def test_ruff_reads_the_template(
 
 
 def test_every_file_is_below_a_root() -> None:
-    """No Python is where the test above does not look."""
+    """No Python file is missed by the test above."""
     seen = {
         path
         for root in roots()
@@ -65,10 +65,10 @@ def test_every_file_is_below_a_root() -> None:
     assert seen == set(readable())
 
 
-def test_what_is_checked_in_renders_is_what_is_written(
+def test_renders_contain_every_plain_file_unchanged(
     rendered: Callable[[Combination], Path],
 ) -> None:
-    """Each file of Python is in some combination as it is, so the type checker has read it."""
+    """Every plain Python file is unchanged in some render, and so is type-checked there."""
     unread = set(readable())
     for combination in behavioural_product():
         for target, (source, *_) in sources(combination).items():
@@ -79,8 +79,8 @@ def test_what_is_checked_in_renders_is_what_is_written(
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATE.rglob("*.py.jinja")), ids=lambda path: path.name)
-def test_conditions_within_code_say_why(path: Path) -> None:
-    """A condition in a function's body has a comment why it could not be a file of its own."""
+def test_conditions_in_code_are_explained(path: Path) -> None:
+    """A comment explains why a condition in a function or class cannot be a separate file."""
     assert not unexplained_conditions(path.read_text(encoding="utf-8"))
 
 
@@ -95,16 +95,16 @@ def test_conditions_within_code_say_why(path: Path) -> None:
         ("def f():\n    {#- why -#}\n    x = {{ a }}\n    return {{ 1 if a }}", 1),
     ],
 )
-def test_a_condition_without_a_comment_is_found(text: str, found: int) -> None:
-    """The comment has to be right above."""
+def test_unexplained_conditions_are_detected(text: str, found: int) -> None:
+    """The comment must be directly above the condition."""
     assert len(unexplained_conditions(text)) == found
 
 
 @pytest.mark.parametrize("combination", behavioural_product(), ids=str)
-def test_arrows_point_to_core(
+def test_imports_point_to_core(
     combination: Combination, rendered: Callable[[Combination], Path]
 ) -> None:
-    """Core finds features and imports none; features import core's public face, and themselves."""
+    """Core discovers features without importing them; features import core's public names."""
     app = rendered(combination) / "app"
     face = ast.parse((app / "core" / "__init__.py").read_text(encoding="utf-8")).body[-1]
     assert isinstance(face, ast.Assign)
@@ -120,8 +120,8 @@ def test_arrows_point_to_core(
             assert template_code.hidden_imports_of_a_feature(text, feature, public) == set(), file
 
 
-def test_imports_against_the_arrows_are_found() -> None:
-    """Of the service from core, and of what is behind core's face or another feature."""
+def test_forbidden_imports_are_detected() -> None:
+    """Core must not import the service; features must not import core's internals or each other."""
     text = (
         "import app\nimport app.main\nfrom app import settings, core\n"
         "from app.core import Base, x\nfrom app.core.engine import y\n"

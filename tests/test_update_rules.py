@@ -1,4 +1,4 @@
-"""The rules that keep updates harmless, tried on older templates made from the working tree."""
+"""Rules for safe updates, tested with older templates derived from the working tree."""
 
 import re
 import shutil
@@ -26,17 +26,17 @@ Patch = Callable[[Path], None]
 
 
 def replace(directory: Path, path: str, old: str, new: str) -> None:
-    """Change one place of one file of a template."""
+    """Replace the only occurrence of text in a file of a template."""
     file = directory / path
     text = file.read_text(encoding="utf-8")
-    assert text.count(old) == 1, f"{path} has no single {old!r}."
+    assert text.count(old) == 1, f"{path} must contain {old!r} exactly once."
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def invent(directory: Path, *older: Patch, newer: Patch | None = None) -> History:
-    """Make a template whose releases are the working tree as each of `older` has patched it.
+    """Create a template with releases that are the working tree patched by each of `older`.
 
-    The newest is the working tree, patched by `newer` if something in it has to answer.
+    The newest release is the working tree, optionally patched by `newer`.
     """
     git(directory.parent, "init", "--quiet", "--initial-branch=main", directory.name)
     for number, patch in enumerate((*older, newer or (lambda _: None)), start=1):
@@ -55,21 +55,21 @@ def invent(directory: Path, *older: Patch, newer: Patch | None = None) -> Histor
 
 
 def promises(history: History) -> list[str]:
-    """Return what the newest release breaks of the oldest one's promises."""
+    """Return the promises of the oldest release that the newest one breaks."""
     return broken_promises(
         read_manifest(history.at(history.releases[0])), read_manifest(history.current)
     )
 
 
 def start(history: History, folder: Path, **answers: str) -> Path:
-    """Render the oldest release and keep it in git."""
+    """Render the oldest release, and commit it."""
     project = history.at(history.releases[0]).render(folder / "service", answers)
     begin(project)
     return project
 
 
 def renamed(directory: Path) -> None:
-    """What is limits.py now was bodies.py."""
+    """Before limits.py, there was bodies.py."""
     app = directory / "template" / "app" / "core"
     (app / "limits.py").rename(app / "bodies.py")
     replace(
@@ -78,13 +78,13 @@ def renamed(directory: Path) -> None:
 
 
 def removed(directory: Path) -> None:
-    """There was a module that nothing needs any more."""
+    """There was a module that is no longer needed."""
     file = directory / "template" / "app" / "core" / "legacy.py"
-    file.write_text('"""What was needed once."""\n', encoding="utf-8")
+    file.write_text('"""A module that is no longer needed."""\n', encoding="utf-8")
 
 
 def keep(pattern: str) -> Patch:
-    """Let updates leave a path alone."""
+    """Return a patch that makes updates leave a path alone."""
 
     def patch(directory: Path) -> None:
         entry = (
@@ -102,8 +102,8 @@ def keep(pattern: str) -> Patch:
     [(renamed, "app/core/bodies.py"), (removed, "app/core/legacy.py")],
     ids=["renamed", "removed"],
 )
-def test_a_file_that_goes_away(older: Patch, path: str, tmp_path: Path) -> None:
-    """It has to be listed as kept; then what its owner changed in it is still there."""
+def test_removed_file_must_be_kept(older: Patch, path: str, tmp_path: Path) -> None:
+    """The file must be listed as kept; then updates preserve the owner's changes to it."""
     careless = invent(tmp_path / "careless", older)
     assert [path in sentence for sentence in promises(careless)] == [True]
 
@@ -133,7 +133,7 @@ def asked_for_a_mail(directory: Path) -> None:
 
 
 def remembers_the_mail(directory: Path) -> None:
-    """The question takes over the old one's answer."""
+    """The new question's default is the old question's answer."""
     replace(
         directory,
         "copier.yml",
@@ -142,10 +142,10 @@ def remembers_the_mail(directory: Path) -> None:
     )
 
 
-def test_a_question_that_is_renamed(tmp_path: Path) -> None:
-    """Its default has to be the old question's answer, which then is not forgotten."""
+def test_renamed_question_keeps_its_answer(tmp_path: Path) -> None:
+    """The new question must default to the old answer, which is then preserved."""
     assert promises(invent(tmp_path / "careless", asked_for_a_mail)) == [
-        "The question mail is gone: its answer would be forgotten."
+        "The question mail is missing: its answer would be lost."
     ]
 
     history = invent(tmp_path / "template", asked_for_a_mail, newer=remembers_the_mail)
@@ -160,24 +160,24 @@ def test_a_question_that_is_renamed(tmp_path: Path) -> None:
 
 
 def had_another_choice(directory: Path) -> None:
-    """One could choose a licence that is not offered any more."""
+    """There was a license that is no longer offered."""
     replace(directory, "copier.yml", "    Proprietary (all", "    ISC: ISC\n    Proprietary (all")
     replace(directory, "includes/guard.jinja", "'proprietary'])", "'proprietary', 'ISC'])")
 
 
-def test_a_question_that_is_gone(tmp_path: Path) -> None:
-    """That its name is a part of others' names does not hide it."""
+def test_removed_question_is_reported(tmp_path: Path) -> None:
+    """Its name is found even though it is part of other names."""
 
     def asked_for_data(directory: Path) -> None:
         replace(directory, "copier.yml", "\nlicense:\n", "\ndata:\n  default: x\n\nlicense:\n")
 
     assert promises(invent(tmp_path / "template", asked_for_data)) == [
-        "The question data is gone: its answer would be forgotten."
+        "The question data is missing: its answer would be lost."
     ]
 
 
-def test_a_choice_that_is_retired(tmp_path: Path) -> None:
-    """Whoever chose it is told, and nothing of the project has changed."""
+def test_retired_choice_stops_the_update(tmp_path: Path) -> None:
+    """A message tells the owner, and the project is unchanged."""
     history = invent(tmp_path / "template", had_another_choice)
     assert promises(history) == []
     project = start(history, tmp_path, license="ISC")
@@ -192,8 +192,8 @@ def test_a_choice_that_is_retired(tmp_path: Path) -> None:
     assert git(project, "status", "--porcelain") == ""
 
 
-def test_a_choice_that_is_retired_without_a_guard(tmp_path: Path) -> None:
-    """The answer would silently become the default, so it is a broken promise."""
+def test_retired_choice_requires_guard(tmp_path: Path) -> None:
+    """The answer would silently become the default."""
 
     def unguarded(directory: Path) -> None:
         guard = directory / "includes" / "guard.jinja"
@@ -201,16 +201,16 @@ def test_a_choice_that_is_retired_without_a_guard(tmp_path: Path) -> None:
         guard.write_text("".join(line for line in lines if "'license'" not in line), "utf-8")
 
     (sentence,) = promises(invent(tmp_path / "template", had_another_choice, newer=unguarded))
-    assert sentence.startswith("license has no choice ISC any more")
+    assert sentence.startswith("license no longer has the choice ISC")
 
 
 def had_another_default(directory: Path) -> None:
-    """Whoever did not care got the MIT licence."""
+    """The MIT license was the default."""
     replace(directory, "copier.yml", "  default: proprietary\n", "  default: MIT\n")
 
 
-def test_a_default_that_changes(tmp_path: Path) -> None:
-    """Who has an answer keeps it, though it was only the default."""
+def test_changed_default_keeps_the_answer(tmp_path: Path) -> None:
+    """Existing answers are kept, even if they were the old default."""
     history = invent(tmp_path / "template", had_another_default)
     project = start(history, tmp_path)
 
@@ -219,8 +219,8 @@ def test_a_default_that_changes(tmp_path: Path) -> None:
     assert (project / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
 
 
-def test_several_releases_at_once(tmp_path: Path) -> None:
-    """One jump gives what each release in turn gives, also when files come and go."""
+def test_update_can_skip_releases(tmp_path: Path) -> None:
+    """One update gives the same result as several, even if files come and go."""
 
     def both_kept(directory: Path) -> None:
         keep("app/core/bodies.py")(directory)
@@ -241,11 +241,11 @@ def test_several_releases_at_once(tmp_path: Path) -> None:
 
 
 LEFT = ("app/core/bodies.py", "app/core/legacy.py")
-"""Whether these are left behind depends on the releases on the way."""
+"""Whether these files remain depends on the releases in between."""
 
 
-def test_lines_that_both_changed(tmp_path: Path) -> None:
-    """The conflict names the file and shows both; the shipped hooks refuse it, and leftovers."""
+def test_conflicts_are_marked_and_rejected_by_hooks(tmp_path: Path) -> None:
+    """Markers show both versions; the shipped hooks reject them, and rejected hunks."""
 
     def other_pool(directory: Path) -> None:
         path = "template/app/core/settings.py.jinja"
@@ -273,7 +273,7 @@ def test_lines_that_both_changed(tmp_path: Path) -> None:
 
 
 def hooks(project: Path, hook: str) -> programs.Finished:
-    """Run one of the hooks that the project ships, over all of its files."""
+    """Run one of the shipped hooks on all files of the project."""
     return programs.run(
         *(sys.executable, "-m", "pre_commit", "run", "--all-files", hook),
         cwd=project,
@@ -283,14 +283,14 @@ def hooks(project: Path, hook: str) -> programs.Finished:
 
 
 def edit_a_shipped_revision(directory: Path) -> None:
-    """Change a migration that somebody has run."""
+    """Change a released migration."""
     (revision,) = directory.glob("template/*/migrations/versions/*_create_songs.py")
     text = revision.read_text(encoding="utf-8").replace("length=200", "length=300")
     revision.write_text(text, encoding="utf-8")
 
 
 def need_trust(directory: Path) -> None:
-    """Run something in the owner's name."""
+    """Run code on the owner's machine."""
     copier_yml = directory / "copier.yml"
     text = copier_yml.read_text(encoding="utf-8")
     copier_yml.write_text(f'_tasks: ["true"]\n_migrations: ["true"]\n{text}', encoding="utf-8")
@@ -300,12 +300,12 @@ def need_trust(directory: Path) -> None:
     ("newer", "words"),
     [
         (edit_a_shipped_revision, ["write another revision"]),
-        (need_trust, ["_tasks would require --trust", "A migration without a version"]),
+        (need_trust, ["_tasks requires --trust", "A migration without a version"]),
     ],
     ids=["edited revision", "trust"],
 )
-def test_what_no_release_may_do(newer: Patch, words: list[str], tmp_path: Path) -> None:
-    """Each is named."""
+def test_forbidden_changes_are_reported(newer: Patch, words: list[str], tmp_path: Path) -> None:
+    """Each forbidden change is named."""
     sentences = promises(invent(tmp_path / "template", lambda _: None, newer=newer))
 
     assert len(sentences) == len(words)
@@ -323,10 +323,10 @@ OWNERSHIP = re.compile(
     every_choice(),
     ids=Combination.full_name,
 )
-def test_the_readme_says_whose_each_file_is(
+def test_readme_lists_the_owner_of_each_file(
     combination: Combination, template: Template, tmp_path: Path
 ) -> None:
-    """What is the owner's alone is what updates skip; what is the template's is in its folders."""
+    """Updates skip the owner's files; the template's files are in its folders."""
     files = texts_in(template.render(tmp_path / "service", combination.answers))
     manifest = read_manifest(template)
     rows = {row["whose"]: row["files"] for row in OWNERSHIP.finditer(files["README.md"])}
@@ -345,19 +345,19 @@ def test_the_readme_says_whose_each_file_is(
 
 
 def read_row(files: str) -> tuple[list[str], list[str]]:
-    """Return the patterns of a row of the table, and those that it makes exceptions of."""
+    """Return the patterns in a row of the table, and their exceptions."""
     excepted = re.findall("except `([^`]+)`", files)
     return [each for each in re.findall("`([^`]+)`", files) if each not in excepted], excepted
 
 
 def covers(pattern: str, file: str) -> bool:
-    """Whether a file matches a pattern of the table, where `*` is part of one name."""
+    """Return whether a file matches a pattern, where `*` is part of a single name."""
     regex = re.escape(pattern).replace(r"\*", "[^/]+")
     return bool(re.fullmatch(regex + (".*" if pattern.endswith("/") else ""), file))
 
 
-def test_the_guard_knows_every_question() -> None:
-    """It has a line for each, with the same choices and a default that it accepts."""
+def test_guard_covers_every_question() -> None:
+    """The guard has the same choices for each question, and a valid default."""
     guard = (ROOT / "includes" / "guard.jinja").read_text(encoding="utf-8")
     for name, question in read_questions().items():
         if question.computed:
@@ -383,10 +383,10 @@ COMPUTED = [name for name in with_computed({}) if read_questions()[name].compute
     "name",
     [q.name for q in read_questions().values() if q.computed and q.details["type"] == "bool"],
 )
-def test_what_is_computed_cannot_be_answered(
+def test_computed_values_cannot_be_set(
     name: str, given_in: str, template: Template, tmp_path: Path
 ) -> None:
-    """It would contradict the answer that it is computed from, and render what cannot work."""
+    """A given value would contradict the answers it is computed from."""
     wrong = not with_computed({})[name]
     data, own = tmp_path / "data.yml", tmp_path / "settings.yml"
     data.write_text(f"{name}: {wrong}\n" if given_in == "data file" else "{}\n", encoding="utf-8")
@@ -409,7 +409,7 @@ def test_what_is_computed_cannot_be_answered(
 
 
 def update_by_hand(project: Path, *options: str) -> programs.Finished:
-    """Run the command that people type."""
+    """Run the `copier update` command."""
     settings = project.with_name("settings.yml")
     settings.write_text("{}\n", encoding="utf-8")
     return programs.run(
@@ -421,12 +421,12 @@ def update_by_hand(project: Path, *options: str) -> programs.Finished:
 
 
 def make_dirty(project: Path) -> None:
-    """Leave a change uncommitted."""
+    """Leave an uncommitted change."""
     (project / "README.md").write_text("Something else.\n", encoding="utf-8")
 
 
 def forget_the_commit(project: Path) -> None:
-    """Make it a project that was rendered from a folder without git."""
+    """Simulate a project rendered from a folder without git."""
     file = project / ".copier-answers.yml"
     text = re.sub("_commit: .*\n", "", file.read_text(encoding="utf-8"))
     file.write_text(text, encoding="utf-8")
@@ -434,7 +434,7 @@ def forget_the_commit(project: Path) -> None:
 
 
 def edit_an_answer(project: Path) -> None:
-    """Give an answer that nobody can choose."""
+    """Set an invalid answer."""
     replace(project, ".copier-answers.yml", "database: sqlite", "database: postgres")
     save(project)
 
@@ -448,10 +448,10 @@ def edit_an_answer(project: Path) -> None:
     ],
     ids=["dirty", "detached", "edited answers"],
 )
-def test_an_update_that_cannot_be(
+def test_impossible_update_changes_nothing(
     spoil: Patch, words: str, history: History, tmp_path: Path
 ) -> None:
-    """One sentence, exit code 1, and nothing has changed."""
+    """One sentence and exit code 1 report the problem, and nothing is changed."""
     project = history.current.render(tmp_path / "service")
     begin(project)
     spoil(project)
@@ -465,8 +465,8 @@ def test_an_update_that_cannot_be(
     assert (read(project), git(project, "status", "--porcelain")) == (before, status)
 
 
-def test_an_update_without_answers(history: History, tmp_path: Path) -> None:
-    """Copier says that it finds no template, in words of its own; nothing has changed."""
+def test_update_without_answers_file_is_refused(history: History, tmp_path: Path) -> None:
+    """Copier itself reports that it finds no template, and nothing is changed."""
     project = history.current.render(tmp_path / "service")
     begin(project)
     (project / ".copier-answers.yml").unlink()
@@ -480,8 +480,8 @@ def test_an_update_without_answers(history: History, tmp_path: Path) -> None:
     assert read(project) == before
 
 
-def test_the_message_says_what_remains(history: History, tmp_path: Path) -> None:
-    """People read it after the command that they type."""
+def test_update_message_lists_next_steps(history: History, tmp_path: Path) -> None:
+    """The message follows the output of the command."""
     project = history.at(SYNTHETIC).render(tmp_path / "service")
     begin(project)
 

@@ -1,4 +1,4 @@
-"""`copier update`, from each release to the working tree, of projects that their owners changed."""
+"""`copier update` from each release to the working tree, for projects changed by their owners."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ from support.rendering import Template, git, texts_in
 from support.root import ROOT
 
 FIRST = (0, 8)
-"""The oldest release that can be updated."""
+"""The oldest release that supports updates."""
 
 try:
     RELEASES: dict[str, Manifest] = {
@@ -43,7 +43,7 @@ except RuntimeError as error:
     raise pytest.Collector.CollectError(str(error)) from None
 
 JOURNEYS = 12
-"""The most journeys, so that the time the suite takes does not grow with the template's age."""
+"""Maximum number of journeys, so that the suite does not slow down with every release."""
 
 Journey = tuple[str, Combination]
 
@@ -52,7 +52,7 @@ def sampled(releases: Mapping[str, Sequence[Combination]]) -> list[Journey]:
     """Choose journeys: each database from both ends and a synthetic release, others in turn.
 
     Args:
-        releases: the tags, from the oldest to the newest, with what each can be rendered as.
+        releases: the combinations of each release, by tag, oldest first.
     """
     known = {SYNTHETIC: behavioural_product(), **releases}
     tags = list(releases)
@@ -72,7 +72,7 @@ def sampled(releases: Mapping[str, Sequence[Combination]]) -> list[Journey]:
 
 
 def marked(chosen: list[Journey]) -> pytest.MarkDecorator:
-    """Run a test for each journey."""
+    """Parametrize a test with journeys."""
     cases = [pytest.param(*each, id=f"{each[0]}-{each[1]}") for each in chosen]
     return pytest.mark.parametrize(("tag", "combination"), cases)
 
@@ -88,7 +88,7 @@ Servers = Callable[[Combination], DatabaseServer]
 
 @pytest.fixture(scope="session")
 def manifest(history: History) -> Manifest:
-    """What the working tree has."""
+    """The manifest of the working tree."""
     return read_manifest(history.current)
 
 
@@ -96,7 +96,7 @@ def manifest(history: History) -> Manifest:
 def start(
     history: History, settings: dict[str, str], environments: Environments, tmp_path: Path
 ) -> Start:
-    """Render a release, and keep the project in git."""
+    """Render a release, and commit the project."""
 
     def make(tag: str, combination: Combination, name: str = "service", **more: str) -> Project:
         path = tmp_path / name
@@ -111,7 +111,7 @@ def start(
 def fresh(
     history: History, manifest: Manifest, combination: Combination, project: Path, **more: str
 ) -> dict[str, str]:
-    """Return a fresh render of the working tree; what updates leave alone is as in `project`."""
+    """Return a fresh render of the working tree, with files that updates skip from `project`."""
     path = project.with_name("fresh")
     history.current.render(path, {**combination.answers, **more})
     new = {name: text for name, text in texts_in(path).items() if not manifest.keeps(name)}
@@ -119,10 +119,10 @@ def fresh(
 
 
 @marked([each for each in CHOSEN if each[0] in ENDS])
-def test_untouched(
+def test_untouched_project_equals_fresh_render(
     tag: str, combination: Combination, history: History, manifest: Manifest, start: Start
 ) -> None:
-    """The result is what a newcomer gets, byte for byte."""
+    """The result is identical to a fresh render."""
     project = start(tag, combination)
     before = read(project.path)
 
@@ -137,7 +137,7 @@ def test_untouched(
 
 @pytest.mark.needs_server
 @journeys
-def test_grown(
+def test_added_feature_survives_update(
     tag: str,
     combination: Combination,
     history: History,
@@ -145,9 +145,9 @@ def test_grown(
     start: Start,
     servers: Servers,
 ) -> None:
-    """What the owner added is all there, and works with what the template brought.
+    """The owner's additions are kept, and work with the template's changes.
 
-    The shipped formatter has changed nothing that the update could collide with.
+    The shipped formatter makes no changes that could conflict with the update.
     """
     project = start(tag, combination)
     personas.reformat(project)
@@ -171,7 +171,7 @@ def test_grown(
 
 
 def check(project: Project, server: DatabaseServer) -> None:
-    """Run all that the project checks itself with."""
+    """Run all of the project's checks."""
     project.sync()
     run_static_checks(project)
     run_tests(project.with_settings(TEST_DATABASE_URL=server.url))
@@ -179,10 +179,10 @@ def check(project: Project, server: DatabaseServer) -> None:
 
 
 @journeys
-def test_changed(
+def test_changed_lines_merge_or_conflict(
     tag: str, combination: Combination, history: History, manifest: Manifest, start: Start
 ) -> None:
-    """Each changed line is merged, or in a conflict that names its file; the deleted stays so."""
+    """Changed lines merge or conflict visibly, and deleted files stay deleted."""
     project = start(tag, combination, license="MIT")
     example = combination.answers["example"]
     deletes_it = example and CHOSEN.index((tag, combination)) % 2
@@ -209,8 +209,10 @@ def test_changed(
 
 
 @marked([each for each in CHOSEN if each[0] == OLDEST][-2:])
-def test_two_years_late(tag: str, combination: Combination, history: History, start: Start) -> None:
-    """One jump over all releases in between gives what some of them in turn give."""
+def test_one_update_equals_several(
+    tag: str, combination: Combination, history: History, start: Start
+) -> None:
+    """One update over all releases gives the same result as several updates."""
     jump, steps = start(tag, combination, "jump"), start(tag, combination, "steps")
     for project in (jump, steps):
         grow(project.path)
@@ -235,14 +237,14 @@ SWITCHES = [
 
 @pytest.mark.needs_server
 @pytest.mark.parametrize(("combination", "before"), SWITCHES)
-def test_another_database(
+def test_feature_survives_change_of_database(
     combination: Combination,
     before: Combination,
     history: History,
     start: Start,
     servers: Servers,
 ) -> None:
-    """The owner's feature and its tests work on the other database, and nothing of it is lost."""
+    """The owner's feature and its tests work on the new database, with nothing lost."""
     project = start(history.target, before)
     written = grow(project.path)
     save(project.path)
@@ -256,8 +258,8 @@ def test_another_database(
 
 
 @pytest.mark.parametrize("path", [*EDITS, *PRUNED])
-def test_a_persona_does_all_of_its_work(path: str, start: Start, history: History) -> None:
-    """A file that is elsewhere is no file that its owner leaves alone."""
+def test_personas_require_their_files(path: str, start: Start, history: History) -> None:
+    """The tests must not silently skip an edit of a file that has moved."""
     project = start(history.target, DATABASES[0], license="MIT").path
     (project / path).unlink()
 
@@ -280,14 +282,14 @@ OTHER_ANSWERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("before", "after"), OTHER_ANSWERS, ids=lambda answers: "-".join(map(str, answers.values()))
 )
-def test_another_answer(
+def test_changed_answer_keeps_the_owners_lines(
     before: dict[str, Any],
     after: dict[str, Any],
     history: History,
     manifest: Manifest,
     tmp_path: Path,
 ) -> None:
-    """The project becomes what it would have been, and the owner's lines are still there."""
+    """The project becomes what it would have been, and the owner's lines are kept."""
     project = tmp_path / "service"
     history.current.render(project, before)
     begin(project)
@@ -297,7 +299,7 @@ def test_another_answer(
 
     history.update(project, data=after)
 
-    # The licence is the README's last section, and the owner has written another right below it.
+    # The license is the README's last section, directly above the owner's own.
     assert conflicts(project) <= ({"README.md"} if "license" in after else set())
     assert lost(project, written) == []
     changed = read(project)
@@ -309,10 +311,10 @@ def test_another_answer(
 
 
 @pytest.mark.parametrize("again", ["update", "recopy"])
-def test_a_project_of_an_earlier_release_is_refused(
+def test_projects_of_earlier_releases_are_refused(
     again: str, history: History, tmp_path: Path
 ) -> None:
-    """One sentence says how to move, and nothing has changed."""
+    """One sentence explains how to migrate, and nothing is changed."""
     project = history.at("v0.7.0").render(tmp_path / "service")
     begin(project)
     before = read(project)
@@ -325,15 +327,13 @@ def test_a_project_of_an_earlier_release_is_refused(
 
 
 @pytest.mark.parametrize("tag", RELEASES)
-def test_nothing_that_was_released_is_taken_away(tag: str, manifest: Manifest) -> None:
-    """Paths, questions, choices and revisions stay, or their owners are kept from harm."""
+def test_releases_keep_their_promises(tag: str, manifest: Manifest) -> None:
+    """Paths, questions, choices and revisions are kept, or updates protect their owners."""
     assert broken_promises(RELEASES[tag], manifest) == []
 
 
-def test_the_manifest_is_what_is_rendered(
-    history: History, manifest: Manifest, tmp_path: Path
-) -> None:
-    """The names below template/ are understood as Copier understands them."""
+def test_manifest_matches_renders(history: History, manifest: Manifest, tmp_path: Path) -> None:
+    """The suite reads the template's file names like Copier does."""
     for number, combination in enumerate(product_of(manifest.questions.values())):
         project = history.current.render(tmp_path / str(number), combination.answers)
         assert texts_in(project).keys() == manifest.paths(combination.answers)
@@ -342,8 +342,8 @@ def test_the_manifest_is_what_is_rendered(
 @pytest.mark.parametrize(
     ("number", "tried"), [(0, 1), (1, 2), (2, 3), (5, 6), (6, 6), (9, 6), (30, 6)]
 )
-def test_the_number_of_journeys_is_bounded(number: int, tried: int) -> None:
-    """The synthetic, the oldest and the newest release are among them, with every database."""
+def test_number_of_journeys_is_bounded(number: int, tried: int) -> None:
+    """They include the synthetic, oldest and newest releases, with every database."""
     tags = [f"v1.{minor}.0" for minor in range(number)]
     chosen = sampled(dict.fromkeys(tags, behavioural_product()))
 
@@ -359,8 +359,8 @@ def test_the_number_of_journeys_is_bounded(number: int, tried: int) -> None:
     )
 
 
-def test_a_shallow_clone_is_refused(tmp_path: Path) -> None:
-    """Without the history there would be nothing to update from, and nothing to fail."""
+def test_shallow_clone_is_refused(tmp_path: Path) -> None:
+    """Without the history, the update tests would have nothing to test."""
     git(ROOT, "clone", "--quiet", "--depth=1", ROOT.as_uri(), str(tmp_path / "shallow"))
 
     with pytest.raises(RuntimeError, match="git fetch --unshallow"):
@@ -368,7 +368,7 @@ def test_a_shallow_clone_is_refused(tmp_path: Path) -> None:
 
 
 def test_releases_are_the_first_commits_of_their_versions(tmp_path: Path) -> None:
-    """What follows under the same version is no release."""
+    """Later commits with the same version are not releases."""
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     commits: list[str] = []
     for version in ("1.0.0", "1.0.0", "1.1.0", "1.1.0"):

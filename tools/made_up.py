@@ -1,9 +1,9 @@
-"""Write a checkout of this repository with made-up options, to see what options cost.
+"""Write a checkout of this repository with made-up options, to measure what an option costs.
 
     uv run tools/made_up.py DESTINATION --options 3
 
-1 is an option of behaviour, 2 also one of files, and 3 another one of behaviour: 12, 12 and
-24 combinations. The checkout has this repository's history, and `uv run pytest` runs there.
+1 adds a behavior option, 2 also a file option, and 3 another behavior option: 12, 12 and 24
+combinations. The checkout has this repository's history, and `uv run pytest` works there.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-# The meta suite knows what belongs to the working tree.
+# The meta suite determines which files belong to the working tree.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.rendering import copy_working_tree, git
@@ -25,7 +25,7 @@ OPTIONS = ("motto", "editorconfig", "slogan")
 
 
 def read(option: str) -> dict[str, Any]:
-    """Return the files of an option, and what it inserts into others."""
+    """Return an option's files, and the text that it inserts into others."""
     if option == "slogan":
         text = (MADE_UP / "motto.toml").read_text(encoding="utf-8")
         for style in (str.lower, str.capitalize, str.upper):
@@ -36,10 +36,10 @@ def read(option: str) -> dict[str, Any]:
 
 
 def add(option: str, checkout: Path) -> None:
-    """Write an option into a checkout.
+    """Add an option to a checkout.
 
     Raises:
-        ValueError: a file does not have once what the option inserts text before.
+        ValueError: an insertion point does not occur exactly once.
     """
     details = read(option)
     for name, text in details["files"].items():
@@ -49,17 +49,17 @@ def add(option: str, checkout: Path) -> None:
         file = checkout / name
         text, before = file.read_text(encoding="utf-8"), insert.get("before", "")
         if before and text.count(before) != 1:
-            msg = f"{name} does not have {before!r} once: change tests/made_up/{option}.toml."
+            msg = f"{name} must contain {before!r} exactly once: fix tests/made_up/{option}.toml."
             raise ValueError(msg)
         position = text.index(before) if before else len(text)
         file.write_text(text[:position] + insert["text"] + text[position:], encoding="utf-8")
 
 
 def write(checkout: Path, number: int) -> None:
-    """Write a checkout with that number of made-up options, and commit them."""
+    """Write a checkout with `number` made-up options, and commit them."""
     git(ROOT, "clone", "--quiet", "--no-checkout", str(ROOT), str(checkout))
     copy_working_tree(checkout)
-    # They can be added only once.
+    # Each option can be added only once.
     (checkout / "tests" / "test_made_up_options.py").unlink()
     for option in OPTIONS[:number]:
         add(option, checkout)
@@ -69,9 +69,9 @@ def write(checkout: Path, number: int) -> None:
 
 
 def main() -> None:
-    """Write what the command line asks for."""
+    """Parse the command line and write the checkout."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("destination", type=Path, help="a folder that does not exist yet")
+    parser.add_argument("destination", type=Path, help="a new folder")
     parser.add_argument("--options", type=int, choices=range(1, len(OPTIONS) + 1), default=2)
     arguments = parser.parse_args()
     write(arguments.destination.resolve(), arguments.options)

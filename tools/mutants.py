@@ -1,8 +1,8 @@
-"""Break `app/` of rendered services in small ways, and count what their tests and proofs notice.
+"""Mutate `app/` of rendered services, and count the mutants that tests and proofs detect.
 
     uv run tools/mutants.py --seed 1 --number 90
 
-Code that several databases share is drawn once. The same seed draws the same mutants.
+Code shared by several databases is sampled once. The same seed draws the same mutants.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# The meta suite knows how to render and to run projects.
+# The meta suite has the helpers for rendering and running projects.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from small_changes import Change, Changes
@@ -38,7 +38,7 @@ class Mutant:
     change: Change
 
     def describe(self, source: bytes) -> str:
-        """Return where it is, what is changed, and the lines before and after."""
+        """Return the location, the change, and the lines before and after it."""
         line = source.count(b"\n", 0, self.change.start) + 1
         before, after = source.decode().splitlines(), self.change.of(source).splitlines()
         lines = list(unified_diff(before, after, n=0, lineterm=""))[3:]
@@ -46,21 +46,21 @@ class Mutant:
 
 
 def draw(projects: Mapping[str, Path], seed: int, number: int) -> list[Mutant]:
-    """Draw mutants of projects, which are given by the names of their databases."""
+    """Draw mutants from projects, which are keyed by database."""
     places = defaultdict(list)
     for database, project in projects.items():
         for path in sorted(project.glob("app/**/*.py")):
             file = path.relative_to(project).as_posix()
             for key, change in Changes(path.read_bytes()).by_identity().items():
                 places[file, *key].append(Mutant(database, file, change))
-    # Not by position: a change to the template leaves most of a sample as it is.
+    # Sampling by content, not position, keeps most of a sample when the template changes.
     digests = {key: sha256(repr((seed, key)).encode()).digest() for key in places}
     drawn = sorted(places, key=lambda key: digests[key])[:number]
     return [places[key][digests[key][-1] % len(places[key])] for key in drawn]
 
 
 def survivors(project: Project, drawn: Sequence[Mutant]) -> Iterator[str]:
-    """Run the tests of a project on each mutant, and describe those that they do not notice."""
+    """Run the tests on each mutant, and yield a description of each undetected one."""
     project.run("uv", "sync")
     with (
         serve(project) as server,
@@ -74,31 +74,31 @@ def survivors(project: Project, drawn: Sequence[Mutant]) -> Iterator[str]:
         for each in drawn:
             path = project.path / each.file
             source = path.read_bytes()
-            # What is most likely to notice comes first.
+            # The tests most likely to detect the mutant run first.
             tests.sort(key=lambda test: (path.stem not in test.stem, test))
             with changed(path, each.change.of(source)):
                 finished = runner.pytest("-x", *map(str, tests), timeout=limit)
             if finished.exit_code == 0:
                 yield each.describe(source)
-        # Otherwise something else, such as the server's end, may have been noticed.
+        # A failure without a mutant means that something else broke, such as the server.
         require_success(runner.pytest(*map(str, tests)))
 
 
 def require_success(finished: Finished) -> None:
-    """Stop unless the tests pass on what was rendered."""
+    """Exit unless the tests pass without mutations."""
     if finished.exit_code:
         sys.exit(finished.report())
 
 
 def main() -> None:
-    """Print the survivors and their share; the exit code says whether they are too many."""
+    """Print the survivors and the detection rate; exit with code 1 if it is too low."""
     combinations = {each.database: each for each in first_of_each_database()}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--number", type=int, default=90)
     parser.add_argument("--database", action="append", choices=combinations)
-    parser.add_argument("--at-least", type=float, default=90, help="percent to be noticed")
-    parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")
+    parser.add_argument("--at-least", type=float, default=90, help="minimum percentage detected")
+    parser.add_argument("--list", action="store_true", help="list the mutants and exit")
     options = parser.parse_args()
 
     with TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as folder:
@@ -127,7 +127,7 @@ def main() -> None:
                 print(survivor, flush=True)
     noticed = len(drawn) - survived
     percent = 100 * noticed / len(drawn)
-    print(f"seed {options.seed}: {noticed} of {len(drawn)} noticed ({percent:.0f}%)")
+    print(f"seed {options.seed}: {noticed} of {len(drawn)} detected ({percent:.0f}%)")
     sys.exit(percent < options.at_least)
 
 

@@ -1,10 +1,10 @@
-"""Write anew what this repository has of generated text: tests/golden/ and parts of README.md."""
+"""Regenerate tests/golden/ and the generated parts of README.md."""
 
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# The meta suite knows how to render, and checks what is written here.
+# The meta suite renders the template, and checks the files written here.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.fragments import README, filled, fragments
@@ -13,7 +13,7 @@ from support.rendering import Renders, snapshot
 
 
 def main() -> None:
-    """Write the files, and say which of them changed."""
+    """Write the files, and report which of them changed."""
     with TemporaryDirectory(prefix="regenerate-", ignore_cleanup_errors=True) as folder:
         render = Renders(snapshot(Path(folder, "template")), Path(folder, "renders"))
         files = {GOLDEN / name: text for name, text in golden_files(render).items()}

@@ -1,6 +1,6 @@
-"""Small changes to Python code, such as a test of a service should notice.
+"""Small mutations of Python code that a service's tests should detect.
 
-Annotations and text for people, such as docstrings, help and messages, are left alone.
+Annotations and text for people, such as docstrings, help and messages, are not mutated.
 """
 
 import ast
@@ -31,7 +31,7 @@ TEXT_KEYWORDS = {"help", "description", "label"}
 LOGS = {"debug", "info", "warning", "error", "exception", "log"}
 
 SQL = re.compile(r"[A-Z]{2}")
-"""How a text with spaces begins that is not for people."""
+"""Prefixes of strings that contain spaces but are not text for people."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,25 @@ class Change:
 
     what: str
     start: int
-    """Where what is replaced begins, in bytes."""
+    """Start of the replaced text, in bytes."""
     end: int
     new: str
 
     def of(self, source: bytes) -> str:
-        """Return the text of the changed file."""
+        """Return the source with the change applied."""
         return (source[: self.start] + self.new.encode() + source[self.end :]).decode()
 
 
 class Changes:
-    """The small changes that can be made to a Python file."""
+    """The possible mutations of a Python file."""
 
     def __init__(self, source: bytes) -> None:
-        """Read the text of a file."""
+        """Parse a file's source."""
         self._source = source
         self._lines = [0, *accumulate(map(len, source.splitlines(keepends=True)))]
 
     def by_identity(self) -> dict[tuple[object, ...], Change]:
-        """Return the changes, each under what is the same if another file has the statement."""
+        """Return the changes, keyed so that equal statements in different files share a key."""
         found: dict[tuple[object, ...], Change] = {}
         for statement in ast.parse(self._source).body:
             start, end = self._place(statement)
@@ -77,7 +77,7 @@ class Changes:
             yield from self._below(child)
 
     def _parts(self, node: ast.AST) -> Iterator[ast.AST]:
-        """Return what is in a node; of annotations, only calls such as Depends() and Field()."""
+        """Return a node's children; from annotations, only calls such as Depends() and Field()."""
         match node:
             case ast.JoinedStr():  # most are messages
                 return
@@ -136,7 +136,7 @@ class Changes:
         return Change(f"`{old}` is `{new}`", start, start + len(old), new)
 
     def _negate(self, test: ast.expr) -> Iterator[Change]:
-        # Where another operator has the same effect, that is enough.
+        # Swapping the operator has the same effect, so negation would be redundant.
         if not (isinstance(test, ast.Compare) and isinstance(test.ops[0], OPPOSITES)):
             start, end = self._place(test)
             new = f"(not ({self._source[start:end].decode()}))"
@@ -165,7 +165,7 @@ def _name(function: ast.expr) -> object:
 
 
 def _other(value: object) -> object:
-    """Return a value to take the place of another one; None where it is text for people."""
+    """Return a replacement for a value, or None if it is text for people."""
     match value:
         case bool():
             return not value

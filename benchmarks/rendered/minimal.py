@@ -1,4 +1,4 @@
-"""The least that reads a song by its primary key with FastAPI and SQLAlchemy."""
+"""A minimal FastAPI and SQLAlchemy handler that reads a song by its primary key."""
 
 import os
 from collections.abc import AsyncIterator
@@ -19,11 +19,11 @@ app = FastAPI()
 
 
 class Base(DeclarativeBase):
-    """What the model inherits from."""
+    """Base class of the models."""
 
 
 class Song(Base):
-    """The table that the service has."""
+    """The same table as in the service."""
 
     __tablename__ = "songs"
 
@@ -34,7 +34,7 @@ class Song(Base):
 
 
 class SongRead(BaseModel):
-    """The body that the service sends."""
+    """The same response body as in the service."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -45,7 +45,7 @@ class SongRead(BaseModel):
 
 
 async def get_session() -> AsyncIterator[AsyncSession]:
-    """Give a request a session."""
+    """Provide a session for a request."""
     async with session_factory() as session:
         yield session
 

@@ -1,4 +1,4 @@
-"""Fixtures of the proofs, which run on an application that has nothing but core."""
+"""Fixtures for the proofs, which run on a bare application: core without features."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -33,11 +33,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> kit.Cli:
 
 @pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the environment nor a file has a setting, but `.env` would be read."""
+    """Remove all settings from the environment; `.env` would be read, but does not exist."""
     for name in CoreSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setattr("app.core.settings.ENV_FILE", ".env")
-    monkeypatch.chdir(tmp_path)  # where there is no .env
+    monkeypatch.chdir(tmp_path)  # has no .env
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def migrated_database(scratch_database: URL) -> URL:
 
 @pytest.fixture
 def migration_config(tmp_path: Path) -> Config:
-    """A copy of the migrations, to which a test can add some."""
+    """A copy of the migrations, to which a test can add revisions."""
     config = migrations.alembic_config()
     shutil.copytree(config.get_alembic_option("script_location") or "", tmp_path / "migrations")
     config.set_main_option("script_location", str(tmp_path / "migrations"))

@@ -1,4 +1,4 @@
-"""Ways to a database that can be interrupted."""
+"""Database connections that tests can interrupt."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,11 +14,11 @@ DEADLOCK = {
     "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213",
     "postgresql": "DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$",
 }.get(DRIVER.partition("+")[0], "")
-"""A statement that fails like one that lost a deadlock."""
+"""A statement that fails like the victim of a deadlock."""
 
 
 class FileDetour:
-    """Another way to a database file, which can be interrupted while nobody has the file open."""
+    """Another path to a database file, which can be interrupted while the file is closed."""
 
     def __init__(self, url: URL) -> None:
         self._file = Path(url.database or "")
@@ -26,14 +26,14 @@ class FileDetour:
         self.url = url.set(database=str(self._folder / self._file.name))
 
     async def interrupt(self) -> None:
-        """Put the file out of reach."""
+        """Make the file unreachable."""
         if self._folder.exists():
             for file in self._folder.iterdir():
                 file.rename(self._file.with_name(file.name))
             self._folder.rmdir()
 
     async def resume(self) -> None:
-        """Put the file within reach."""
+        """Make the file reachable again."""
         self._folder.mkdir()
         for suffix in ("", "-wal", "-shm"):
             file = Path(f"{self._file}{suffix}")
@@ -43,7 +43,7 @@ class FileDetour:
 
 @asynccontextmanager
 async def detour(url: URL) -> AsyncIterator[FileDetour | Relay]:
-    """Make another way to the database at `url`, and remove it at the end."""
+    """Provide another way to the database at `url` temporarily."""
     if DRIVER.startswith("sqlite"):
         way = FileDetour(url)
         await way.resume()

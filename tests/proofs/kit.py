@@ -1,4 +1,4 @@
-"""What proofs of all databases need."""
+"""Helpers for the proofs on every database."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from tests.core import command_line
 
 
 def create_app(settings: CoreSettings, app: FastAPI | None = None, **options: Any) -> FastAPI:
-    """Make an application that has nothing but core; `options` are FastAPI's."""
+    """Create a bare application; `options` are passed to FastAPI."""
     app = app or FastAPI(**options)
     with patch.object(features, "_packages", list):
         core.install(app, settings)
@@ -27,7 +27,7 @@ def create_app(settings: CoreSettings, app: FastAPI | None = None, **options: An
 
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """Start `app`, and stop it at the end; its errors are answered instead of raised."""
+    """Start `app`, and stop it afterwards; unhandled errors become responses."""
     transport = ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -37,14 +37,14 @@ async def running(app: FastAPI) -> AsyncIterator[AsyncClient]:
 
 
 class Cli:
-    """Runs commands in this process, on any database."""
+    """Run commands in this process, on any database."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
         self._run = command_line.Cli(monkeypatch)
 
     async def __call__(self, *arguments: str, url: URL | None = None) -> str | int | None:
-        """Run a command, and return its exit code or its error message."""
+        """Run a command; return its exit code or error message."""
         if url is not None:
             self._monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
         return await self._run(*arguments)
@@ -57,7 +57,7 @@ async def run(
     config: Config | None = None,
     **options: bool,
 ) -> None:
-    """Run one of Alembic's commands on a database."""
+    """Run an Alembic command on a database."""
     config = config or migrations.alembic_config()
     async with engine.connect() as connection:
 

@@ -1,4 +1,4 @@
-"""Logs for proofs."""
+"""Log capture for the proofs."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from app.core import CoreSettings, configure_logging
 
 @contextmanager
 def logging_configured(settings: CoreSettings) -> Iterator[StringIO]:
-    """Configure logging for a while; yields what is written to standard output."""
+    """Configure logging temporarily, and yield the output."""
     configuration, root = structlog.get_config(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
     with redirect_stdout(StringIO()) as output:

@@ -1,4 +1,4 @@
-"""A way to the database server that tests can interrupt, as a network does."""
+"""A TCP relay to the database server, which tests can interrupt like a network failure."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,14 +11,14 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Relay:
-    """A port on the loopback interface whose connections all lead to the server.
+    """A port on the loopback interface that forwards connections to the server.
 
     Args:
         connect: opens a connection to the server.
     """
 
     url: URL
-    """The database, by way of this port."""
+    """The database URL through this port."""
 
     port = 0
 
@@ -34,12 +34,12 @@ class Relay:
         await self.interrupt()
 
     async def resume(self) -> None:
-        """Accept connections, on the same port as before."""
+        """Accept connections, always on the same port."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def interrupt(self) -> None:
-        """Cut all connections, and refuse new ones."""
+        """Close all connections, and refuse new ones."""
         self._server.close()
         for connection in self._connections:
             connection.cancel()

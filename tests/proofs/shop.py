@@ -1,4 +1,4 @@
-"""A small shop, whose handlers use their sessions in every way."""
+"""A small shop whose handlers use sessions in every possible way."""
 
 import asyncio
 from typing import Annotated
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/items")
 
 
 class Base(DeclarativeBase):
-    """Apart from the application's, whose tables the migrations are compared with."""
+    """Separate from the application's base, whose tables are compared with the migrations."""
 
     metadata = MetaData(naming_convention=core.Base.metadata.naming_convention)
 
@@ -64,7 +64,7 @@ async def list_items(session: SessionDep) -> list[Item]:
 
 @router.post("", status_code=201)
 async def add(data: ItemIn, session: SessionDep) -> None:
-    # Not flushed: the INSERT is part of the commit after this.
+    # Not flushed, so the INSERT happens at commit.
     session.add(Item(**data.model_dump()))
 
 

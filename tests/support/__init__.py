@@ -1,1 +1,1 @@
-"""What the tests share: combinations, renders, and programs run in rendered projects."""
+"""Shared test helpers: combinations, renders, and programs run in rendered projects."""

@@ -1,4 +1,4 @@
-"""What a project is checked with, whether it is new or updated."""
+"""Checks for projects, both new and updated."""
 
 import ast
 from pathlib import Path
@@ -9,11 +9,11 @@ from support.projects import Project
 from support.results import stage
 
 LEAST_COVERAGE = 95.0
-"""Percent of the lines and branches of app/."""
+"""Minimum line and branch coverage of app/, in percent."""
 
 
 def run_static_checks(project: Project) -> None:
-    """Run the formatter, the linter and the type checker; all must be content."""
+    """Run the formatter, the linter and the type checker; all must succeed."""
     with stage("formatter"):
         project.uv_run("ruff", "format", "--check")
     with stage("linter"):
@@ -23,7 +23,7 @@ def run_static_checks(project: Project) -> None:
 
 
 def run_tests(project: Project) -> int:
-    """Run the project's tests, all of which must pass, and return their number."""
+    """Run the project's tests, all of which must pass; return their number."""
     with stage("tests"):
         passed = project.tests()
         assert passed >= functions(project.path / "tests")
@@ -31,7 +31,7 @@ def run_tests(project: Project) -> int:
 
 
 def run_tests_under_coverage(project: Project, data: Path) -> Coverage:
-    """Run the project's tests, all of which must pass, and almost all of app/."""
+    """Run the project's tests, which must all pass and cover almost all of app/."""
     with stage("tests"):
         coverage = measure(project, data)
         assert coverage.tests >= functions(project.path / "tests")
@@ -42,7 +42,7 @@ def run_tests_under_coverage(project: Project, data: Path) -> Coverage:
 
 
 def migrate(project: Project, server: DatabaseServer) -> None:
-    """Migrate an empty database and compare it with the models."""
+    """Migrate an empty database, and compare it with the models."""
     with stage("migrations"):
         env = {"DATABASE_URL": server.create()}
         project.uv_run(project.slug, "db", "upgrade", env=env)
@@ -52,7 +52,7 @@ def migrate(project: Project, server: DatabaseServer) -> None:
 
 
 def leave_nothing_to_do(project: Project) -> None:
-    """Run formatter and fixer over a project in git; nothing may change or be left behind."""
+    """Run the formatter and the fixer on a committed project; both must change nothing."""
     with stage("born formatted"):
         project.uv_run("ruff", "format")
         project.uv_run("ruff", "check", "--fix")
@@ -62,12 +62,12 @@ def leave_nothing_to_do(project: Project) -> None:
 
 
 def functions(folder: Path) -> int:
-    """Count the test functions below a folder: the least number of tests that must run."""
+    """Count the test functions in a folder: the minimum number of tests that must run."""
     return sum(map(functions_in, folder.rglob("test_*.py")))
 
 
 def functions_in(file: Path) -> int:
-    """Count the test functions of a file."""
+    """Count the test functions in a file."""
     return sum(
         isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Coverage of a rendered application by its own tests."""
+"""Coverage of a rendered application by its tests."""
 
 import json
 from collections.abc import Mapping
@@ -14,30 +14,30 @@ COVERAGE = "coverage==7.17.3"
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a project's own tests ran of app/."""
+    """The coverage of app/ by the project's tests."""
 
     tests: int
     percent: float
     missing: list[str]
-    """One line for each file of which something was not run."""
+    """One line for each file that is not fully covered."""
 
 
 def measure(environment: Project, data: Path, project: Path | None = None) -> Coverage:
-    """Run a project's tests, all of which must pass, and measure lines and branches.
+    """Run a project's tests, all of which must pass, with line and branch coverage.
 
     Args:
-        environment: the project in whose environment they run.
-        data: a file to write.
-        project: the folder with the tests, if it is another one.
+        environment: the project whose environment is used.
+        data: the data file to write.
+        project: the folder with the tests, if it differs from `environment`.
     """
     project = project or environment.path
     command = (programs.uv(), "run", "--project", str(environment.path), "--with", COVERAGE)
-    # Beside the project, which stays as it was; without settings of its own that leave code out.
+    # Configured outside the project, which stays unchanged and cannot exclude code.
     options = (f"--data-file={data}", "--rcfile=/dev/null")
     env = environment.environment()
     finished = programs.run(
         *(*command, "coverage", "run", *options, "--branch", "--source=app"),
-        # SQLAlchemy runs its drivers in greenlets.
+        # SQLAlchemy runs async drivers in greenlets.
         *("--concurrency=greenlet,thread", "-m", "pytest"),
         cwd=project,
         env=env,
@@ -56,7 +56,7 @@ def _missing(files: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, file in files.items():
         gaps = [str(line) for line in file["missing_lines"]]
-        # A branch to a line that was not run says nothing new.
+        # A branch to an uncovered line is redundant.
         gaps += [
             f"{source} to {target if target > 0 else 'the end'}"
             for source, target in file["missing_branches"]

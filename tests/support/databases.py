@@ -1,4 +1,4 @@
-"""Database servers for the rendered services: those that their own tests start."""
+"""Database servers for rendered services, started by their own test helpers."""
 
 import os
 import shutil
@@ -13,27 +13,27 @@ from support.projects import Project
 SERVE = Path(__file__).with_name("serve_databases.py")
 
 PROGRAMS = {"mysql": ("mariadbd", "mysqld")}
-"""What must be on PATH; SQLite needs no server and PostgreSQL's comes in a wheel."""
+"""Programs required on PATH. SQLite needs no server; PostgreSQL's comes in a wheel."""
 
 
 def missing_server(database: str) -> str | None:
-    """Say in one sentence why this machine cannot serve the database, or return None."""
+    """Return a sentence if this machine has no server for the database, or None."""
     needed = PROGRAMS.get(database)
-    # The generated tests look there as well.
+    # The generated tests search these folders, too.
     path = os.pathsep.join([programs.environment()["PATH"], "/usr/sbin", "/usr/local/sbin"])
     if needed is None or any(shutil.which(program, path=path) for program in needed):
         return None
     return (
-        f"{database} is not tested, because none of {', '.join(needed)} is on PATH; "
-        "on Debian and Ubuntu `apt install mariadb-server` brings it."
+        f"{database} is not tested: none of {', '.join(needed)} is on PATH; "
+        "on Debian and Ubuntu, run `apt install mariadb-server`."
     )
 
 
 class DatabaseServer:
-    """A private server, kept running by a process in the project's environment."""
+    """A private server, run by a process in the project's environment."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        """Wait until the server runs."""
+        """Wait until the server is running."""
         self._process = process
         self.url = self._answer()
 
@@ -47,17 +47,17 @@ class DatabaseServer:
         assert self._process.stdout is not None
         if answer := self._process.stdout.readline().strip():
             return answer
-        msg = f"The database server's process ended with exit code {self._process.wait()}."
+        msg = f"The database server process exited with code {self._process.wait()}."
         raise AssertionError(msg)
 
 
 ELSEWHERE = "Asia/Kathmandu"
-"""A time zone in which neither hours nor minutes are those of UTC."""
+"""A time zone whose offset from UTC has both hours and minutes."""
 
 
 @contextmanager
 def serve(project: Project) -> Iterator[DatabaseServer]:
-    """Run the server that the project's own tests would start, as in another time zone."""
+    """Run the server that the project's own tests would start, in another time zone."""
     with subprocess.Popen(
         [programs.uv(), "run", "--quiet", "python", str(SERVE)],
         cwd=project.path,
@@ -67,4 +67,4 @@ def serve(project: Project) -> Iterator[DatabaseServer]:
         text=True,
     ) as process:
         yield DatabaseServer(process)
-        # The end of its input tells the process to stop the server and end.
+        # Closing standard input tells the process to stop the server and exit.

@@ -1,6 +1,6 @@
-"""Finds what a rendered project could do without: dependencies, names, fixtures and files.
+"""Searches for unused parts of a rendered project: dependencies, names, fixtures and files.
 
-Each search returns one line for each thing that it found, or nothing.
+Each search returns one line per finding.
 """
 
 import ast
@@ -23,14 +23,14 @@ USED_BY_LIBRARIES = (
     *("branch_labels", "depends_on", "down_revision"),  # Alembic
     *("@*.command", "@*_validator", "@event.listens_for", "@router.*"),
 )
-"""Names, and decorators of names, that no line of Python has a use for."""
+"""Names that only libraries use, and decorators that register names with them."""
 
 USED_BY_LIBRARIES_IN_TESTS = (
     *("aclose", "none_as_null"),  # httpx2, SQLAlchemy
     "pytest_*",
-    "@pytest.fixture",  # fixtures are looked at more closely
+    "@pytest.fixture",  # `unused_fixtures` checks these
 )
-"""The same for the tests, on top of those above."""
+"""The same for tests, in addition to the names above."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -44,11 +44,11 @@ READ_BY_NAME = {
     "migrations/script.py.mako": "Alembic",
     "pyproject.toml": "uv",
 }
-"""Files that nothing in the project has to name, and what looks for them."""
+"""Files that are found by name, and who reads them; no other file has to mention them."""
 
 
 def sources(project: Path, *folders: str) -> dict[str, ast.Module]:
-    """Return the syntax trees of the Python files in folders, by their paths in the project."""
+    """Return the syntax trees of the Python files in folders, by path."""
     return {
         path.relative_to(project).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
         for folder in folders
@@ -57,19 +57,19 @@ def sources(project: Path, *folders: str) -> dict[str, ast.Module]:
 
 
 def configuration(project: Path) -> dict[str, Any]:
-    """Return what pyproject.toml says."""
+    """Return the parsed pyproject.toml."""
     return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def _entry_points(project: Path) -> list[tuple[str, str]]:
-    """Return the modules that the command and the server start with, and what they use there."""
+    """Return the entry points of the command and the server, as (module, name)."""
     settings = configuration(project)
     values = [*settings["project"]["scripts"].values(), settings["tool"]["fastapi"]["entrypoint"]]
     return [(module, name) for module, _, name in (value.partition(":") for value in values)]
 
 
 def _explained(project: Path) -> set[str]:
-    """Return the names that the README explains: they are there for the project's owner."""
+    """Return the names that the README explains; they exist for the project's owner."""
     readme = (project / "README.md").read_text(encoding="utf-8")
     return set(re.findall(r"`(?:\w+\.)*(\w+)`", readme))
 
@@ -78,21 +78,21 @@ def _explained(project: Path) -> set[str]:
 
 
 def requirements(project: Path) -> set[str]:
-    """Return the names of all dependencies, with their extras."""
+    """Return the names of all dependencies, including extras."""
     settings = configuration(project)
     listed = [*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]]
     return set(re.findall(r"^[\w.-]+(?:\[.+?\])?", "\n".join(listed), re.MULTILINE))
 
 
 def dependency_faults(project: Path, base: Set[str], options: Set[str]) -> list[str]:
-    """Compare dependencies with imports, and with what options/ has a reason for.
+    """Compare dependencies with imports, and with the reasons in options/.
 
     Args:
         project: a render.
-        base: what every service needs though nothing imports it, or with extras.
-        options: what options add, imported or not.
+        base: dependencies of every service that nothing imports, or that have extras.
+        options: dependencies that options add, imported or not.
     """
-    # What is shipped must do with the dependencies that are shipped; everything, with all.
+    # Shipped code may use runtime dependencies only; tests may use all of them.
     shipped = _deptry(project, "--extend-exclude", "tests")
     everything = _deptry(project, "--exclude", r"\.venv", "--non-dev-dependency-groups", "dev")
     idle = {name for code, name in shipped | everything if code == "DEP002"}
@@ -102,20 +102,20 @@ def dependency_faults(project: Path, base: Set[str], options: Set[str]) -> list[
     return sorted(
         [f"{code} {name}" for code, name in shipped | everything if code != "DEP002"]
         + [
-            f"{name}: nothing imports it, and options/ has no reason"
+            f"{name}: not imported, and options/ gives no reason"
             for name in needed - base - options
         ]
-        + [f"{name}: options/ has a reason that nothing needs" for name in base - needed]
+        + [f"{name}: options/ gives a needless reason" for name in base - needed]
     )
 
 
 def _deptry(project: Path, *options: str) -> set[tuple[str, str]]:
-    """Run deptry, and return the code and the package of each violation."""
+    """Run deptry; return the code and package of each violation."""
     with TemporaryDirectory() as folder:
         report = Path(folder, "deptry.json")
         command = (sys.executable, "-m", "deptry", ".", "--json-output", str(report))
         finished = programs.run(*command, *options, cwd=project, check=False)
-        # Violations and accidents have the same exit code.
+        # deptry uses the same exit code for violations and crashes.
         assert report.exists(), finished.report()
         violations = json.loads(report.read_text(encoding="utf-8"))
     return {(violation["error"]["code"], violation["module"]) for violation in violations}
@@ -129,15 +129,15 @@ def unused_names(
     excuses: Iterable[str] = USED_BY_LIBRARIES,
     in_tests: Iterable[str] = USED_BY_LIBRARIES_IN_TESTS,
 ) -> list[str]:
-    """Find functions, classes, settings, constants and so on that nothing refers to."""
-    # That a test uses it is no reason for the application to have it.
+    """Find unused functions, classes, settings, constants and so on."""
+    # Application code that only tests use counts as unused.
     application = _vulture(project, {*excuses}, "app", "migrations")
     everything = _vulture(project, {*excuses, *in_tests}, "app", "migrations", "tests")
     return application + [line for line in everything if line.startswith("tests/")]
 
 
 def needed_excuses(project: Path) -> set[str]:
-    """Return the patterns of the tables without which `unused_names` would find more."""
+    """Return the excuses without which `unused_names` would find more."""
     trees = sources(project, "app", "migrations", "tests")
     needed: set[str] = set()
     for line in unused_names(project, (), ()):
@@ -163,7 +163,7 @@ def _vulture(project: Path, excuses: Set[str], *folders: str) -> list[str]:
         cwd=project,
         check=False,
     )
-    # 3 means that it found something.
+    # Exit code 3: vulture found something.
     assert finished.exit_code in (0, 3), finished.report()
     found = re.findall(r"^(\S+):\d+: (.+) \(\d+% confidence\)$", finished.stdout, re.MULTILINE)
     assert len(found) == len(finished.stdout.splitlines()), finished.report()
@@ -171,7 +171,7 @@ def _vulture(project: Path, excuses: Set[str], *folders: str) -> list[str]:
 
 
 def idle_settings(project: Path) -> list[str]:
-    """Find settings that nothing reads from an object whose name ends with "settings"."""
+    """Find settings that are never read from an object whose name ends with "settings"."""
     trees = sources(project, "app")
     read = {
         node.attr
@@ -196,7 +196,7 @@ def idle_settings(project: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Fixture:
-    """A fixture that a test file or conftest.py defines."""
+    """A fixture defined in a test file or conftest.py."""
 
     name: str
     file: str
@@ -205,11 +205,11 @@ class Fixture:
 
     @property
     def is_of_plugin(self) -> bool:
-        """Whether it is in a package that the outermost conftest.py loads."""
+        """Whether the fixture is in a package loaded by the outermost conftest.py."""
         return self.file.endswith("/__init__.py")
 
     def seen_from(self, file: str) -> bool:
-        """Tell whether tests in a file could ask for it."""
+        """Return whether tests in a file can request the fixture."""
         folder, _, name = self.file.rpartition("/")
         if self.is_of_plugin:
             return True
@@ -217,9 +217,9 @@ class Fixture:
 
 
 def unused_fixtures(project: Path) -> list[str]:
-    """Find fixtures that no test and no other fixture asks for, and that README.md leaves out."""
+    """Find fixtures that no test or fixture requests, and that README.md does not explain."""
     trees = sources(project, "tests")
-    # The outermost first; what is further in takes precedence.
+    # Outermost first; inner fixtures override outer ones.
     fixtures = sorted(
         (fixture for file, tree in trees.items() for fixture in _fixtures(file, tree)),
         key=lambda fixture: (
@@ -228,7 +228,7 @@ def unused_fixtures(project: Path) -> list[str]:
             not fixture.file.endswith("conftest.py"),
         ),
     )
-    # As if there were a test beside the outermost conftest.py that asks for what is explained.
+    # Treat the README like a test in the outermost folder that requests what it explains.
     wanted = {"tests/README": _explained(project)} | {
         file: _wanted(tree) for file, tree in trees.items()
     }
@@ -266,7 +266,7 @@ def _arguments(node: Function) -> frozenset[str]:
 
 
 def _wanted(tree: ast.Module) -> set[str]:
-    """Return the fixtures that the tests of a file ask for."""
+    """Return the fixtures that a file's tests request."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, Function) and node.name.startswith("test_"):
@@ -277,10 +277,10 @@ def _wanted(tree: ast.Module) -> set[str]:
 
 
 def _reach(file: str, names: set[str], fixtures: list[Fixture]) -> set[Fixture]:
-    """Return the fixtures that a file's tests use, those that others ask for included."""
+    """Return the fixtures that a file's tests use, directly or indirectly."""
     visible = [fixture for fixture in fixtures if fixture.seen_from(file)]
     reached: set[Fixture] = set()
-    # Pairs of a name, and the fixture of the same name that asks for what it overrides.
+    # Pairs of a fixture name and the fixture, if any, that overrides it and requests it.
     pending: list[tuple[str, Fixture | None]] = [(name, None) for name in names]
     pending += [(fixture.name, None) for fixture in visible if fixture.autouse]
     while pending:
@@ -298,7 +298,7 @@ def _reach(file: str, names: set[str], fixtures: list[Fixture]) -> set[Fixture]:
 
 
 def unreachable_files(project: Path) -> list[str]:
-    """Find modules that nothing imports, and other files that nothing names or looks for."""
+    """Find modules that are never imported, and other files that nothing mentions or looks for."""
     texts = texts_in(project)
     modules = {name: text for name, text in texts.items() if name.endswith(".py")}
     settings = configuration(project)
@@ -310,7 +310,7 @@ def unreachable_files(project: Path) -> list[str]:
         for folder in settings["tool"]["pytest"]["testpaths"]
         for name in _matching(modules, rf"{folder}/(.+/)?(conftest|test_\w+)\.py")
     }
-    # That a test imports it is no reason for the application to have it.
+    # Application modules that only tests import count as unreachable.
     shipped = _imported(run, modules)
     tested = {name for name in _imported(collected, modules) if name.startswith("tests/")}
     return sorted(
@@ -324,14 +324,14 @@ def unreachable_files(project: Path) -> list[str]:
 
 
 def looked_for(name: str) -> list[str]:
-    """Return the patterns of the table that a file's name matches."""
+    """Return the patterns in READ_BY_NAME that a file name matches."""
     return [pattern for pattern in READ_BY_NAME if fnmatch(name, pattern)]
 
 
 def _named(name: str, texts: Mapping[str, str]) -> bool:
-    """Tell whether any other file names this one."""
+    """Return whether any other file mentions this one."""
     for other, text in texts.items():
-        # The README's table says whose each file is, not what it is for.
+        # The README's table lists the owner of each file, not its purpose.
         lines = [line for line in text.splitlines() if not line.startswith("|")]
         if other != name and name in "\n".join(lines):
             return True
@@ -343,20 +343,20 @@ def _matching(names: Iterable[str], pattern: str) -> set[str]:
 
 
 def _imported(files: set[str], modules: Mapping[str, str]) -> set[str]:
-    """Return these files, and those that they import, near or far."""
+    """Return these files and all that they import, directly or indirectly."""
     pending = set(files)
     reached: set[str] = set()
     while pending:
         file = pending.pop()
         reached.add(file)
-        # Importing a module imports the packages that it is in.
+        # Importing a module also imports its parent packages.
         for imported in (*_imports(file, modules), file.removesuffix(".py").replace("/", ".")):
             pending |= _files(imported, modules) - reached
     return reached
 
 
 def _files(module: str, modules: Mapping[str, str]) -> set[str]:
-    """Return the files that are run when "a.b.c" is imported."""
+    """Return the files that run when "a.b.c" is imported."""
     parts = module.split(".")
     paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     return {f"{path}{end}" for path in paths for end in (".py", "/__init__.py")} & modules.keys()
@@ -367,11 +367,11 @@ def _imports(file: str, modules: Mapping[str, str]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # What is imported from a package may be a module.
+            # A name imported from a package can be a module.
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
     if file == "app/core/features.py":
-        # Features are found by being there.
+        # Features are discovered, not imported by name.
         for kind in re.findall(r'_modules\("(\w+)"\)', modules[file]):
             yield from (
                 name.removesuffix(".py").replace("/", ".")

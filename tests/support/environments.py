@@ -1,7 +1,7 @@
-"""Virtual environments that projects with the same dependencies share, one after the other.
+"""Virtual environments shared by projects with the same dependencies, one at a time.
 
-Most of what a fresh environment costs is that Python compiles each library once more. Sharing
-costs a fraction of that: uv then only has to replace the project itself.
+Most of the cost of a fresh environment is compiling libraries to bytecode. In a shared
+environment, uv only has to reinstall the project itself.
 """
 
 import tomllib
@@ -11,19 +11,19 @@ from pathlib import Path
 
 
 class Environments:
-    """The environments of one process, which uses no two of their projects at once."""
+    """The environments of one process, which never uses two of their projects at once."""
 
     def __init__(self, directory: Path) -> None:
-        """Keep them in that folder."""
+        """Create environments in `directory`."""
         self._directory = directory
 
     def of(self, project: Path, python: Path, settings: Mapping[str, str]) -> Path:
-        """Return the environment for a project, which depends on what it is made of.
+        """Return the environment for a project, shared by all with the same dependencies.
 
         Args:
             project: a rendered project.
-            python: the interpreter that it uses.
-            settings: its environment variables; uv's own change what is installed.
+            python: its interpreter.
+            settings: its environment variables; those for uv affect what is installed.
         """
         pyproject = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
         made_of = (

@@ -1,4 +1,4 @@
-"""Many short runs of a project's tests, in a fraction of the time that `uv run pytest` takes."""
+"""Fast repeated runs of a project's tests in forks, instead of `uv run pytest` each time."""
 
 import json
 import os
@@ -23,18 +23,18 @@ LATER = count(1)
 
 
 class Runner:
-    """A process of the project's that has its libraries imported, and forks for each run."""
+    """A process in the project's environment that imports libraries once and forks for each run."""
 
     def __init__(self, project: Project, process: subprocess.Popen[str], output: IO[bytes]) -> None:
-        """Wrap the running process, whose standard error is that file."""
+        """Wrap the running process, whose standard error is `output`."""
         self._project = project
         self._process = process
         self._output = output
 
     def pytest(self, *arguments: str, timeout: float = 120) -> Finished:
-        """Run some of the project's tests; a run that takes longer is killed, and is -9."""
+        """Run some of the project's tests; on a timeout, kill the run and return exit code -9."""
         assert self._process.stdin is not None
-        # The process writes where this handle stands, as they share it.
+        # The process shares this file handle, and writes at its position.
         self._output.seek(0)
         self._output.truncate()
         print(
@@ -45,7 +45,7 @@ class Runner:
         timer.start()
         exit_code = self._answer()
         timer.cancel()
-        # What the run started, it may have left behind.
+        # The run can leave processes behind.
         _kill(child)
         self._output.seek(0)
         text = self._output.read().decode(errors="replace")
@@ -63,7 +63,7 @@ def _kill(group: int) -> None:
 
 @contextmanager
 def forking(project: Project, env: Mapping[str, str]) -> Iterator[Runner]:
-    """Keep a process ready that runs the project's tests, with these environment variables."""
+    """Start a process that runs the project's tests with these environment variables."""
     with (
         tempfile.TemporaryFile() as output,
         subprocess.Popen(
@@ -81,10 +81,10 @@ def forking(project: Project, env: Mapping[str, str]) -> Iterator[Runner]:
 
 @contextmanager
 def changed(path: Path, text: str) -> Iterator[None]:
-    """Give a file of a project another text, and put it back afterwards.
+    """Replace a file's text, and restore it afterwards.
 
-    Python takes a file's bytecode from its cache if size and second of the change are the same,
-    so each change gets its own second.
+    Python reuses cached bytecode if the size and the modification second are unchanged, so each
+    change gets its own second.
     """
     original = path.read_text(encoding="utf-8")
     try:

@@ -1,7 +1,7 @@
-"""Run by a rendered project's Python: run pytest again and again, with the libraries imported.
+"""Run pytest repeatedly with libraries already imported; executed by a rendered project's Python.
 
-Each line read is a JSON list of pytest's arguments, run in a fork and answered with the exit code;
-what the run prints goes to standard error. The end of the input ends the process.
+Each input line is a JSON list of pytest arguments. It is run in a fork and answered with the exit
+code; the output of the run goes to standard error. The process exits at the end of the input.
 """
 
 import importlib
@@ -16,16 +16,16 @@ LIBRARIES = (
     *("pytest_asyncio", "rich.console", "sqlalchemy.ext.asyncio", "structlog", "typer.testing"),
     *("aiosqlite", "asyncmy", "asyncpg"),
 )
-"""What takes time to import; nothing of the project, which changes from one run to the next."""
+"""Slow imports. Nothing from the project, which changes between runs."""
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Serve requests until the end of the input."""
     for name in LIBRARIES:
         with suppress(ImportError):
             importlib.import_module(name)
     pytest = importlib.import_module("pytest")
-    # pytest would rewrite the assertions of plugins that are imported already.
+    # pytest cannot rewrite assertions in plugins that are already imported.
     warnings.simplefilter("ignore", pytest.PytestAssertRewriteWarning)
     for line in sys.stdin:
         arguments = ["-W", "ignore::pytest.PytestAssertRewriteWarning", *json.loads(line)]

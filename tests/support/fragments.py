@@ -1,4 +1,4 @@
-"""Those parts of the repository's README that follow from copier.yml and from renders."""
+"""Parts of the README that are generated from copier.yml and from renders."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ README = ROOT / "README.md"
 
 
 def fragments(render: Renders) -> dict[str, str]:
-    """Return the name and the text of each generated part."""
+    """Return the text of each generated part, by name."""
     return {
         "questions": question_table(),
         "databases": database_table(render),
@@ -24,16 +24,16 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     """Return the text with its generated parts replaced.
 
     Args:
-        text: has a line `<!-- begin: NAME -->` and a line `<!-- end: NAME -->` for each part.
-        parts: what belongs between them.
+        text: contains the lines `<!-- begin: NAME -->` and `<!-- end: NAME -->` for each part.
+        parts: the text to insert between them.
 
     Raises:
-        ValueError: those lines are not there exactly once.
+        ValueError: these lines do not occur exactly once.
     """
     for name, part in parts.items():
         begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->\n"
         if text.count(begin) != 1 or text.count(end) != 1:
-            msg = f"Give README.md one line `{begin.strip()}` and, below it, one `{end.strip()}`."
+            msg = f"README.md needs one line `{begin.strip()}` and, below it, one `{end.strip()}`."
             raise ValueError(msg)
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
@@ -42,7 +42,7 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
 
 
 def question_table() -> str:
-    """Return the questions as a Markdown table, with what can be answered and the help text."""
+    """Return a Markdown table of the questions, their answers, and the help texts."""
     rows = []
     for name, question in read_questions().items():
         if not question.computed:
@@ -58,7 +58,7 @@ def question_table() -> str:
 
 
 def database_table(render: Renders) -> str:
-    """Return what a service on each database comes to, as a Markdown table."""
+    """Return a Markdown table of the size of a service on each database."""
     projects = {
         database: render({"database": database})
         for database in read_questions()["database"].answers

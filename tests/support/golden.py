@@ -1,8 +1,8 @@
-"""What each answer changes in a render, kept in tests/golden/ for people to review.
+"""The effect of each answer on a render, kept in tests/golden/ for review.
 
-One file for each answer that is not the default. At its head are the paths that the answer changes
-whatever the other answers are; below, the difference from the default render. Two answers that
-together give more than both differences have a file for the two.
+Each answer that is not a default has one file. It lists the paths that the answer changes,
+whatever the other answers are, followed by the diff from the default render. Two answers that
+together change more than both of them separately have an additional file.
 """
 
 import shutil
@@ -23,33 +23,33 @@ GOLDEN = ROOT / "tests" / "golden"
 COMMAND = "uv run tools/regenerate.py"
 
 ANSWERS_FILE = ".copier-answers.yml"
-"""Copier's own, which changes with every question that is added."""
+"""Copier's answers file; it changes with every new question."""
 
 Texts = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One question answered otherwise than by its default."""
+    """A non-default answer to one question."""
 
     question: str
     answer: Answer
 
     def __str__(self) -> str:
-        """Return the name of its file, without the ending."""
+        """Return the name of its golden file, without the suffix."""
         texts = read_questions()[self.question].answers == []
         return self.question if texts else f"{self.question}.{spelled(self.answer)}"
 
     def text(self, render: Renders) -> str:
-        """Return what its file has to be."""
+        """Return the expected text of its golden file."""
         lines = [f"# {what} {path}\n" for path, what in sorted(self.paths(render).items())]
         return "".join([*lines, "\n", difference(render({}), render({self.question: self.answer}))])
 
     def paths(self, render: Renders) -> dict[str, str]:
-        """Return what it adds, removes or touches, next to each answer that decides about code."""
+        """Return the changed paths and how they change, combined with other answers."""
         found: dict[str, str] = {}
         default = read_questions()[self.question].details["default"]
-        # What changes code meets every combination, anything else every answer at least once.
+        # Behavior options meet every combination; other options meet every answer at least once.
         combinations = behavioural_product()
         if self.question not in combinations[0].behaviour:
             combinations = with_each_answer(combinations)
@@ -63,7 +63,7 @@ class Change:
 
 
 def changed_paths(before: Texts, after: Texts) -> dict[str, str]:
-    """Return the paths that differ, each with what happens to it."""
+    """Return the paths that differ, with the kind of change."""
     words = {(False, True): "adds", (True, False): "removes", (True, True): "touches"}
     return {
         path: words[path in before, path in after]
@@ -73,7 +73,7 @@ def changed_paths(before: Texts, after: Texts) -> dict[str, str]:
 
 
 def with_each_answer(combinations: Sequence[Combination]) -> list[Combination]:
-    """Return as few of the combinations as have all the answers that they have together."""
+    """Return the smallest selection of combinations that includes every answer."""
     chosen: list[Combination] = []
     missing = {answer for combination in combinations for answer in combination.answers.items()}
     while missing:
@@ -84,7 +84,7 @@ def with_each_answer(combinations: Sequence[Combination]) -> list[Combination]:
 
 
 def every_change() -> list[Change]:
-    """Return a change for each choice that is not the default, and for each free text."""
+    """Return a change for each non-default choice, and for each free text."""
     return [
         Change(question.name, answer)
         for question in read_questions().values()
@@ -95,7 +95,7 @@ def every_change() -> list[Change]:
 
 
 def pairs() -> Iterator[tuple[Change, Change]]:
-    """Yield any two changes of code that one service can have."""
+    """Yield all pairs of behavior changes that one service can combine."""
     behavioural = [each for each in every_change() if read_questions()[each.question].behavioural]
     for one, other in pairs_of(behavioural, 2):
         if one.question != other.question:
@@ -103,7 +103,7 @@ def pairs() -> Iterator[tuple[Change, Change]]:
 
 
 def surprises(default: Texts, one: Texts, other: Texts, both: Texts) -> list[str]:
-    """Return the paths at which two changes together are not what each of them is, merged."""
+    """Return the paths where the two changes together differ from the merge of both."""
     found = []
     for path in sorted({*default, *one, *other, *both}):
         base, mine, theirs = (texts.get(path) for texts in (default, one, other))
@@ -119,7 +119,7 @@ def surprises(default: Texts, one: Texts, other: Texts, both: Texts) -> list[str
 
 
 def _merged(base: str, mine: str, theirs: str) -> str | None:
-    """Merge as git does; None if both changed the same lines."""
+    """Merge as git does; return None on a conflict."""
     with TemporaryDirectory(prefix="merge-") as folder:
         for name, text in {"base": base, "mine": mine, "theirs": theirs}.items():
             Path(folder, name).write_text(text, encoding="utf-8")
@@ -129,7 +129,7 @@ def _merged(base: str, mine: str, theirs: str) -> str | None:
 
 
 def files_of_pairs(render: Renders) -> dict[str, str]:
-    """Return the name and the text of each file for two answers."""
+    """Return the text of each file for a pair of answers, by name."""
     files: dict[str, str] = {}
     default = _texts(render({}))
     for one, other in pairs():
@@ -142,20 +142,20 @@ def files_of_pairs(render: Renders) -> dict[str, str]:
 
 
 def golden_files(render: Renders) -> dict[str, str]:
-    """Return the name and the text of each file in tests/golden/."""
+    """Return the text of each file in tests/golden/, by name."""
     single = {f"{change}.diff": change.text(render) for change in every_change()}
     return single | files_of_pairs(render)
 
 
 def difference(before: Path, after: Path, paths: Sequence[str] = ()) -> str:
-    """Return the diff that turns one render into the other, as git shows it.
+    """Return the diff between two renders, in git's format.
 
-    Of a file that is not there any more, only the name is shown.
+    Deleted files are listed by name only.
 
     Args:
         before: a render.
-        after: another one.
-        paths: what to look at; everything, if there are none.
+        after: another render.
+        paths: the paths to compare; all if empty.
     """
     with TemporaryDirectory(prefix="difference-") as folder:
         both = Path(folder)
@@ -171,7 +171,7 @@ def difference(before: Path, after: Path, paths: Sequence[str] = ()) -> str:
             *("-c", "core.quotePath=false", "diff", "--cached", "--no-color", "--no-ext-diff"),
             *("--no-renames", "--irreversible-delete", "--diff-algorithm=histogram", "--", *paths),
         )
-    # Those lines have hashes, which change with lines that are not shown.
+    # Index lines contain hashes, which depend on lines that are not shown.
     return "".join(
         line for line in shown.splitlines(keepends=True) if not line.startswith("index ")
     )

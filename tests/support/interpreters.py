@@ -24,32 +24,32 @@ def parse(version: str) -> Version:
 
 
 def at_least(version: str) -> Path:
-    """Return the oldest interpreter found that is not older than `version`."""
+    """Return the oldest installed interpreter that is at least `version`."""
     for candidate in WANTED:
         if parse(candidate) >= parse(version) and (found := find(candidate)):
             return found
-    msg = f"No Python {version} or newer was found."
+    msg = f"Python {version} or newer was not found."
     raise LookupError(msg)
 
 
 def missing() -> list[str]:
-    """Return the versions that the template offers and this machine does not have."""
+    """Return the versions that the template offers but this machine lacks."""
     return [version for version in WANTED if not find(version)]
 
 
 @cache
 def find(version: str) -> Path | None:
-    """Return an interpreter of that minor version which really runs, or None."""
+    """Return a working interpreter of that minor version, or None."""
     return next(filter(lambda path: _runs(path, version), _candidates(version)), None)
 
 
 def _candidates(version: str) -> Iterator[Path]:
     name = f"python{version}"
-    # The interpreter behind the suite's own environment.
+    # The base interpreter of the suite's own environment.
     yield Path(sys.base_prefix) / "bin" / name
     if on_path := shutil.which(name, path=environment()["PATH"]):
         yield Path(on_path)
-    # One that uv has installed need not be on PATH.
+    # Interpreters installed by uv are not necessarily on PATH.
     command = [uv(), "python", "find", "--no-project", "--no-python-downloads", version]
     managed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     if managed.returncode == 0:
@@ -59,7 +59,7 @@ def _candidates(version: str) -> Iterator[Path]:
 
 
 def _runs(path: Path, version: str) -> bool:
-    """Tell a working interpreter from a missing one, or a shim with nothing behind it."""
+    """Return whether the interpreter works; it can be missing, or a shim without a target."""
     code = "import sys, ssl, sqlite3; print('%d.%d' % sys.version_info[:2])"
     try:
         answer = subprocess.run(

@@ -1,16 +1,16 @@
-"""What each option is, and what it promises: options/QUESTION.toml, one file for each question.
+"""Description and promises of each option: options/QUESTION.toml, one file per question.
 
     kind          "behaviour" changes Python or tests, "files" only adds files or metadata,
-                  "text" is any text, which is data and never code
-    product       of a "behaviour": "full" meets every answer of the others, "pairwise" takes turns
+                  "text" is free text, which is data and never code
+    product       for "behaviour": "full" meets all answers of others, "pairwise" takes turns
     reason        why "pairwise" is enough
-    sample        of a "text": one answer that is not the default
-    [words]       answer = a regular expression for words that only services with that answer
-                  have; empty if no word gives it away
-    [dependencies] what the option adds = why
-    [[mutations]] what breaks each promise, and the tests that must notice
+    sample        for "text": an answer that is not the default
+    [words]       answer = a regular expression for words that occur only in services with that
+                  answer; empty if there are none
+    [dependencies] added dependency = reason
+    [[mutations]] a change that breaks a promise, and the tests that must detect it
 
-options/base.toml has the dependencies and mutations of what every service has.
+options/base.toml has the dependencies and mutations that apply to every service.
 """
 
 import re
@@ -31,32 +31,32 @@ KINDS = ("behaviour", "files", "text")
 
 
 def spelled(answer: Answer) -> str:
-    """Return an answer as it is written after `--data` and in descriptions."""
+    """Return an answer as written after `--data` and in descriptions."""
     return str(answer).lower() if isinstance(answer, bool) else answer
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change to one file of a rendered project, and the tests that must notice it."""
+    """A change to one file of a rendered project, and the tests that must detect it."""
 
     name: str
     file: str
     old: str
-    """Text that the file has exactly once."""
+    """Text that occurs exactly once in the file."""
     new: str
     fails: tuple[str, ...]
-    """What to run: test files, or single tests as `file::test`; each must have a failure."""
+    """Test files, or single tests as `file::test`; each must fail."""
     databases: tuple[str, ...] = ()
-    """Run once on each of these; without any, once on the first database that has the answers."""
+    """Databases to run on; if empty, only the first database that fits `answers`."""
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    """What must have been answered for the file to have the text."""
+    """Answers required for the text to be in the file."""
     by_error: bool = False
-    """Whether a fixture notices, which pytest calls an error and not a failure."""
+    """Whether a fixture detects the mutation, which pytest reports as an error, not a failure."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """The description of one question, or of what every service has."""
+    """The description of one question, or of the base of every service."""
 
     name: str
     kind: str = ""
@@ -72,7 +72,7 @@ def read_option(file: Path) -> Option:
     """Read one description.
 
     Raises:
-        ValueError: it has a key that nothing reads, or a mutation without one that it needs.
+        ValueError: a key is unknown, or a mutation lacks a required key.
     """
     details: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     _check_keys(file.name, Option, details)
@@ -84,12 +84,12 @@ def read_option(file: Path) -> Option:
 
 
 def _check_keys(what: str, kind: type[Option | Mutation], given: Mapping[str, object]) -> None:
-    """Refuse keys that are no fields, and require fields that have no default."""
+    """Reject unknown keys and require fields without a default."""
     known = {
         field.name: field for field in fields(kind) if field.name != "name" or kind is Mutation
     }
     for key in given.keys() - known.keys():
-        msg = f"{what} has {key!r}, which nothing reads: use {', '.join(known)}."
+        msg = f"{what} has an unknown key {key!r}: use {', '.join(known)}."
         raise ValueError(msg)
     for name, needed in known.items():
         if needed.default is needed.default_factory is MISSING and name not in given:
@@ -108,5 +108,5 @@ def _mutation(entry: dict[str, Any]) -> Mutation:
 
 @cache
 def read_options(folder: Path = OPTIONS) -> dict[str, Option]:
-    """Return the descriptions by the names of their questions, and that of every service."""
+    """Return the descriptions by question, including the base of every service."""
     return {file.stem: read_option(file) for file in sorted(folder.glob("*.toml"))}

@@ -1,4 +1,4 @@
-"""Ordinary things that owners do to their service, none of which may turn its tests red."""
+"""Ordinary changes that owners make to a service, none of which may break its tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +22,12 @@ async def read() -> int:
 
 @dataclass(frozen=True)
 class Change:
-    """What an owner does.
+    """A change made by an owner.
 
     Args:
-        name: for the id of the test.
-        make: does it to a rendered project.
-        answers_change: whether the service then answers otherwise, so that tests of features,
-            which are the owner's, have to change with it.
+        name: the id of the test.
+        make: applies the change to a rendered project.
+        answers_change: whether responses change, so that the owner must adapt feature tests.
     """
 
     name: str
@@ -37,21 +36,21 @@ class Change:
 
 
 def write(file: Path, text: str) -> None:
-    """Write a file of a new folder, which then is a package."""
+    """Write a file, in a new package if necessary."""
     file.parent.mkdir(parents=True, exist_ok=True)
     (file.parent / "__init__.py").touch()
     file.write_text(text, encoding="utf-8")
 
 
 def replace(file: Path, old: str, new: str) -> None:
-    """Change the one place that has `old`."""
+    """Replace the only occurrence of `old`."""
     text = file.read_text(encoding="utf-8")
-    assert text.count(old) == 1, f"{file.name} has no single {old!r}."
+    assert text.count(old) == 1, f"{file.name} must contain {old!r} exactly once."
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def in_main(imports: str = "", before: str = "", options: str = "", code: str = "") -> Change:
-    """Return what changes main.py; the other fields are replaced by `change`."""
+    """Return a change to main.py; `change` sets the other fields."""
 
     def make(project: Path) -> None:
         main = project / "app" / "main.py"
@@ -70,12 +69,12 @@ def in_main(imports: str = "", before: str = "", options: str = "", code: str = 
 
 
 def change(name: str, made: Change, *, answers_change: bool = False) -> Change:
-    """Name a change."""
+    """Return `made` with a name."""
     return Change(name, made.make, answers_change)
 
 
 def required_setting(project: Path) -> None:
-    """Add a secret without a default, and its value for tests."""
+    """Add a secret without a default, and a value for tests."""
     settings = project / "app" / "settings.py"
     insert(settings, "from app.core", "from pydantic import SecretStr\n\n")
     insert(settings, "", "\n    token_secret: SecretStr\n")
@@ -84,7 +83,7 @@ def required_setting(project: Path) -> None:
 
 
 def required_setting_of_a_feature(project: Path) -> None:
-    """The same in a feature's own class."""
+    """Add a required setting in a feature's own class."""
     text = (
         '"""Settings."""\n\nfrom app.core import EnvironmentSettings\n\n\n'
         'class Settings(EnvironmentSettings):\n    """How to send mail."""\n\n    mail_host: str\n'
@@ -95,7 +94,7 @@ def required_setting_of_a_feature(project: Path) -> None:
 
 
 def for_tests(project: Path, name: str) -> None:
-    """Give a setting a value for tests."""
+    """Set a value for tests."""
     conftest = project / "tests" / "conftest.py"
     text = conftest.read_text(encoding="utf-8")
     text = text.replace("    return {", f'    return {{"{name}": "for tests", ').replace(", }", "}")
@@ -108,7 +107,7 @@ NAMES = (
     *("features", "errors", "logs", "limits", "install", "cli", "core_", "proofs", "fixtures"),
     *("isolation", "command_line", "database_server", "alembic", "fastapi", "sqlalchemy", "typing"),
 )
-"""Words that the template uses itself."""
+"""Names that the template also uses."""
 
 
 def features_of_any_name(project: Path) -> None:
@@ -120,7 +119,7 @@ def features_of_any_name(project: Path) -> None:
 
 
 def documented_error(project: Path) -> None:
-    """Add a route that documents its own 422."""
+    """Add a route that documents its own 422 response."""
     text = ROUTER.replace("{path}", "documented").replace(
         "{options}", ', responses={422: {"description": "Mine."}, 404: {"description": "Mine."}}'
     )
@@ -128,13 +127,13 @@ def documented_error(project: Path) -> None:
 
 
 def catch_all_of_a_feature(project: Path) -> None:
-    """Answer every path that no other feature answers."""
+    """Handle every path that no other feature handles."""
     text = ROUTER.replace("{path}", "{path:path}").replace("{options}", "")
     write(project / "app" / "zzz" / "router.py", text)
 
 
 def own_fixtures(project: Path) -> None:
-    """Override and extend fixtures of the kit."""
+    """Override and extend the shipped fixtures."""
     conftest = project / "tests" / "conftest.py"
     insert(
         conftest,
@@ -189,7 +188,7 @@ LOGIN = '''async def login(request: Request) -> None:
 
 
 def middleware(name: str, module: str, options: str = "") -> Change:
-    """Return what adds one of Starlette's middlewares."""
+    """Return a change that adds one of Starlette's middleware classes."""
     return in_main(
         imports=f"from starlette.middleware.{module} import {name}\n",
         code=f"    app.add_middleware({name}{options})\n",

@@ -1,4 +1,4 @@
-"""What owners do to a rendered project before they update it."""
+"""Changes that owners make to a rendered project before updating it."""
 
 import re
 import shutil
@@ -9,21 +9,21 @@ from support.projects import Project
 from support.rendering import git
 
 GROWN = Path(__file__).parents[1] / "personas" / "grown"
-"""A feature with its tests and its migration, laid out as in a project."""
+"""A feature with tests and a migration, in the layout of a project."""
 
 Lines = dict[str, list[str]]
-"""What an owner wrote into which of the template's files."""
+"""The lines that an owner added, by file."""
 
 
 def read(project: Path) -> dict[str, str]:
-    """Return the text of each file that git knows or would add."""
+    """Return the text of each file that git tracks or would add."""
     listed = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     paths = {path for path in listed.split("\0") if path and (project / path).is_file()}
     return {path: (project / path).read_text(encoding="utf-8") for path in sorted(paths)}
 
 
 def begin(project: Path) -> None:
-    """Keep a fresh render in git."""
+    """Commit a fresh render."""
     git(project, "init", "--quiet", "--initial-branch=main")
     save(project)
 
@@ -35,22 +35,22 @@ def save(project: Path) -> None:
 
 
 def conflicts(project: Path) -> set[str]:
-    """Return the files that git reports as conflicting, all of which must have markers.
+    """Return the files that git reports as conflicting; exactly these must have markers.
 
     Raises:
-        AssertionError: a file has markers that git does not report, or the other way round.
+        AssertionError: markers and reported conflicts disagree.
     """
     reported = set(git(project, "diff", "--name-only", "--diff-filter=U").split())
     marked = {
         path for path, text in read(project).items() if re.search("^<{7} ", text, re.MULTILINE)
     }
-    assert reported == marked, f"Reported: {reported}. With markers: {marked}."
+    assert reported == marked, f"Reported: {reported}. Marked: {marked}."
     assert not list(project.rglob("*.rej"))
     return marked
 
 
 def grow(project: Path) -> Lines:
-    """Add a feature, and what it needs in files that the template has as well."""
+    """Add a feature, including its parts in files shared with the template."""
     shutil.copytree(
         GROWN, project, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
     )
@@ -71,7 +71,7 @@ def grow(project: Path) -> Lines:
 
 
 def insert(file: Path, before: str, addition: str) -> None:
-    """Write `addition` before the first line that begins with `before`, or at the end."""
+    """Insert `addition` before the first line that starts with `before`, or at the end."""
     text = file.read_text(encoding="utf-8")
     position = text.index(before) if before else len(text)
     file.write_text(text[:position] + addition + text[position:], encoding="utf-8")
@@ -87,24 +87,23 @@ EDITS: Mapping[str, tuple[str, str]] = {
     "app/main.py": ("core.install(app, settings)", 'core.install(app, settings, prefix="/api")'),
     ".github/workflows/ci.yml": ("- run: uv run pytest", "- run: uv run pytest --maxfail=1"),
 }
-"""A handler of the example, the pool's size, a log's field, and so on: what is there, and what the
-owner makes of it."""
+"""For each file, a line of the template and the owner's version of it."""
 
 
 def edit(project: Path, without: Iterable[str] = ()) -> Lines:
-    """Change lines that the template owns.
+    """Change lines owned by the template.
 
     Args:
-        project: where.
-        without: the files of EDITS that the project does not have.
+        project: the project to change.
+        without: files in EDITS that the project does not have.
     """
     lines: Lines = {}
     for path, (old, new) in EDITS.items():
         if path in without:
-            assert not (project / path).exists(), f"{path} is there after all."
+            assert not (project / path).exists(), f"{path} exists, but should not."
             continue
         text = (project / path).read_text(encoding="utf-8")
-        assert text.count(old) == 1, f"{path} has no single {old!r}."
+        assert text.count(old) == 1, f"{path} must contain {old!r} exactly once."
         (project / path).write_text(text.replace(old, new), encoding="utf-8")
         lines[path] = [new]
     return lines
@@ -115,7 +114,7 @@ EXAMPLE = ("app/songs", "tests/songs")
 
 
 def prune(project: Path, paths: Iterable[str]) -> None:
-    """Delete files and folders, all of which must be there."""
+    """Delete files and folders, all of which must exist."""
     for path in paths:
         if (project / path).is_dir():
             shutil.rmtree(project / path)
@@ -124,13 +123,13 @@ def prune(project: Path, paths: Iterable[str]) -> None:
 
 
 def reformat(project: Project) -> None:
-    """Run the shipped formatter and fixer over everything."""
+    """Run the shipped formatter and fixer on everything."""
     project.uv_run("ruff", "format")
     project.uv_run("ruff", "check", "--fix")
 
 
 def lost(project: Path, lines: Lines) -> list[str]:
-    """Return the owner's lines that are not in their files any more."""
+    """Return the owner's lines that are missing from their files."""
     texts = read(project)
     return [
         f"{path}: {line}"

@@ -1,4 +1,4 @@
-"""Programs run in a known environment, with a time limit, and with their output kept."""
+"""Programs run in a controlled environment, with a time limit and captured output."""
 
 import os
 import shutil
@@ -20,19 +20,19 @@ INHERITED = (
     *("XDG_CACHE_HOME", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-"""Anything else, such as DATABASE_URL, VIRTUAL_ENV or CI, would change what is tested."""
+"""Other variables, such as DATABASE_URL, VIRTUAL_ENV or CI, would affect the tests."""
 
 INHERITED_FROM_UV = (
-    "UV",  # uv itself, which need not be on PATH; `uv run` sets it, too
+    "UV",  # path of uv itself, set by `uv run`
     *("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
     *("UV_LINK_MODE", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_HTTP_TIMEOUT"),
 )
-"""Where uv is and packages come from; what uv does with a project is the project's own matter."""
+"""Location of uv and of packages; other settings of uv are left to each project."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a program left behind."""
+    """The result of a program."""
 
     command: tuple[str, ...]
     cwd: Path
@@ -42,14 +42,14 @@ class Finished:
 
     @property
     def output(self) -> str:
-        """Both streams."""
+        """Standard output followed by standard error."""
         return self.stdout + self.stderr
 
     def report(self) -> str:
-        """Return the command, its exit code and the end of its output, for people."""
+        """Return the command, its exit code and the end of its output."""
         lines = self.output.rstrip().splitlines()
         if len(lines) > OUTPUT_LINES_SHOWN:
-            left_out = f"[{len(lines) - OUTPUT_LINES_SHOWN} lines left out]"
+            left_out = f"[{len(lines) - OUTPUT_LINES_SHOWN} lines omitted]"
             lines = [left_out, *lines[-OUTPUT_LINES_SHOWN:]]
         headline = (
             f"{' '.join(self.command)}  (in {self.cwd}) ended with exit code {self.exit_code}"
@@ -58,19 +58,19 @@ class Finished:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment for a program, with `extra` variables and no accidental ones."""
+    """Return the environment for a program: selected variables and `extra`."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if name in INHERITED or name in INHERITED_FROM_UV
     }
-    # `uv run pytest` put the meta suite's own tools first; a project must find only its own.
+    # `uv run pytest` prepends the meta suite's tools to PATH; a project must find only its own.
     own = str(Path(sys.prefix) / "bin")
     search = [entry for entry in inherited["PATH"].split(os.pathsep) if entry != own]
     return {
         **inherited,
         "PATH": os.pathsep.join(search),
-        # An interpreter that is missing is reported by the suite, never fetched by uv.
+        # The suite reports missing interpreters; uv must not download them.
         "UV_PYTHON_DOWNLOADS": "never",
         "GIT_CONFIG_GLOBAL": os.devnull,
         **extra,
@@ -78,7 +78,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def uv() -> str:
-    """Return the uv that runs this suite, which need not be on PATH."""
+    """Return the path of uv, which is not necessarily on PATH."""
     found = os.environ.get("UV") or shutil.which("uv")
     if not found:
         msg = "uv is not on PATH: run the suite with `uv run pytest`."
@@ -93,8 +93,8 @@ def run(
     check: bool = True,
     timeout: float = 300,
 ) -> Finished:
-    """Run a program to its end; unless `check` is off, a failure is an AssertionError."""
-    # Files and not pipes: a daemon that inherits a pipe would keep the reader waiting.
+    """Run a program; raise an AssertionError if it fails, unless `check` is false."""
+    # Files instead of pipes: a daemon that inherits a pipe would block the reader.
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             command,
@@ -109,7 +109,7 @@ def run(
             exit_code: int | None = process.wait(timeout)
         except subprocess.TimeoutExpired:
             exit_code = None
-            # Asked nicely, most programs say where they are.
+            # On SIGTERM, most programs print where they are.
             os.killpg(process.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
@@ -123,7 +123,7 @@ def run(
             texts.append(stream.read().decode(errors="replace"))
     finished = Finished(command, cwd, process.returncode, *texts)
     if exit_code is None:
-        msg = f"No end after {timeout:.0f} s: {finished.report()}"
+        msg = f"Timed out after {timeout:.0f} s: {finished.report()}"
         raise AssertionError(msg)
     if check and exit_code:
         raise AssertionError(finished.report())
@@ -131,21 +131,21 @@ def run(
 
 
 def found(name: str) -> str:
-    """Return where a program is that every machine has."""
+    """Return the path of a program that every machine has."""
     path = shutil.which(name)
     assert path, f"{name} is not on PATH."
     return path
 
 
 def free_port() -> int:
-    """Return a port that nothing on this machine listens on."""
+    """Return an unused port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
 def wait_for_port(process: subprocess.Popen[bytes], port: int, timeout: float = 30) -> None:
-    """Return when the process accepts connections; an end, or no end of waiting, is an error."""
+    """Wait until the process accepts connections; raise if it exits or does not in time."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as attempt:

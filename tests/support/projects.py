@@ -18,30 +18,30 @@ CLOSING_LINE = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+) in [\d.]+s\b.*$", re.MUL
 
 @dataclass(frozen=True)
 class Project:
-    """A rendered project; programs run in it as its owner would run them."""
+    """A rendered project; programs run in it as they do for its owner."""
 
     path: Path
     python: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for every program, such as UV_RESOLUTION."""
     environments: Environments | None = None
-    """Where it shares a virtual environment with others; without it, it has its own."""
+    """The shared virtual environments; if None, the project has its own."""
 
     @property
     def environment_path(self) -> Path:
-        """The project's virtual environment, which `uv sync` makes."""
+        """The path of the project's virtual environment."""
         if self.environments is None:
             return self.path / ".venv"
         return self.environments.of(self.path, self.python, self.settings)
 
     @property
     def slug(self) -> str:
-        """The project's own command."""
+        """The name of the project's command."""
         answers = yaml.safe_load((self.path / ".copier-answers.yml").read_text(encoding="utf-8"))
         return str(answers["project_slug"])
 
     def with_settings(self, **settings: str) -> Self:
-        """Return the same project with more environment variables."""
+        """Return the same project with additional environment variables."""
         return replace(self, settings={**self.settings, **settings})
 
     def run(
@@ -51,7 +51,7 @@ class Project:
         check: bool = True,
         timeout: float = 300,
     ) -> Finished:
-        """Run a command in the project's folder."""
+        """Run a command in the project folder."""
         if command[0] == "uv":
             command = (programs.uv(), *command[1:])
         return programs.run(
@@ -73,11 +73,11 @@ class Project:
         check: bool = True,
         timeout: float = 300,
     ) -> Finished:
-        """Run a command of the project's own environment."""
+        """Run a command in the project's environment."""
         return self.run("uv", "run", "--quiet", *command, env=env, check=check, timeout=timeout)
 
     def sync(self) -> None:
-        """Install what the project needs, as resolved for others with the same dependencies."""
+        """Install the project, with the resolution shared by projects with equal dependencies."""
         lock, known = self.path / "uv.lock", self.environment_path.with_suffix(".lock")
         if known.exists() and not lock.exists():
             shutil.copy(known, lock)
@@ -85,25 +85,25 @@ class Project:
         shutil.copy(lock, known)
 
     def tests(self, *arguments: str) -> int:
-        """Run the generated tests, all of which must pass, and return their number."""
+        """Run the generated tests, all of which must pass; return their number."""
         finished = self.uv_run("pytest", *arguments)
         counts = outcomes(finished)
-        # Skipped, deselected or expected to fail is not proven.
+        # Skipped, deselected and xfailed tests prove nothing.
         if list(counts) != ["passed"]:
-            msg = f"Not every generated test was run and passed: {finished.report()}"
+            msg = f"Some generated tests did not run or pass: {finished.report()}"
             raise AssertionError(msg)
         return counts["passed"]
 
     def git(self, *arguments: str) -> str:
-        """Run git and return what it printed."""
+        """Run git and return its output."""
         return self.run("git", *arguments).stdout
 
 
 def outcomes(finished: Finished) -> dict[str, int]:
-    """Return the counts of pytest's closing line, such as {"passed": 3, "failed": 1}."""
+    """Return the counts from pytest's last line, such as {"passed": 3, "failed": 1}."""
     closing = CLOSING_LINE.findall(finished.stdout)
     if not closing:
-        msg = f"pytest closed without counts: {finished.report()}"
+        msg = f"pytest printed no summary: {finished.report()}"
         raise AssertionError(msg)
     counts = (entry.split() for entry in closing[-1].split(", "))
     return {outcome: int(count) for count, outcome in counts}

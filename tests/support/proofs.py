@@ -1,4 +1,4 @@
-"""Tests of what the template owns: they run in renders, and no owner receives them."""
+"""Tests of the template's code that run in renders but are never shipped."""
 
 import shutil
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ PROOFS = ROOT / "tests" / "proofs"
 def folders(answers: Mapping[str, Answer]) -> list[Path]:
     """Return the folders of proofs that fit the answers.
 
-    A folder has the name of a yes/no question, asked or computed, where the answer is yes;
-    of a database; or is called `core`.
+    A folder is named `core`, after a database, or after a yes/no question, asked or computed,
+    whose answer must be yes.
     """
     values = with_computed(answers)
     names = {name for name, value in values.items() if value is True}
@@ -26,7 +26,7 @@ def folders(answers: Mapping[str, Answer]) -> list[Path]:
 
 
 def drop(project: Path, answers: Mapping[str, Answer]) -> None:
-    """Copy the proofs for these answers to tests/proofs/ of a rendered project."""
+    """Copy the proofs for these answers into tests/proofs/ of a rendered project."""
     target = project / "tests" / "proofs"
     target.mkdir(parents=True)
     (target / "__init__.py").touch()

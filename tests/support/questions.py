@@ -1,4 +1,4 @@
-"""The questions of copier.yml and the combinations of answers that follow from them."""
+"""The questions in copier.yml and the combinations of their answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ from support.root import ROOT, Answer
 
 @dataclass(frozen=True)
 class Question:
-    """One question of copier.yml."""
+    """A question in copier.yml."""
 
     name: str
     details: Mapping[str, Any]
 
     @property
     def computed(self) -> bool:
-        """Whether nobody is ever asked: a value or a guard of the template's own."""
+        """Whether the question is never asked: it is a computed value or a guard."""
         return self.details.get("when") is False
 
     @property
     def option(self) -> Option:
-        """Its description; without one, the answer is assumed to change code."""
+        """The option's description; without one, the answer is assumed to change code."""
         return read_options().get(self.name, Option(self.name, "behaviour", "full"))
 
     @property
@@ -39,7 +39,7 @@ class Question:
 
     @property
     def answers(self) -> list[Answer]:
-        """Every possible answer; empty for a question that takes any text, or is never asked."""
+        """All possible answers; empty for questions that are free text or never asked."""
         if self.computed:
             return []
         choices = self.details.get("choices")
@@ -64,7 +64,7 @@ def read_questions(copier_yml: Path = ROOT / "copier.yml") -> dict[str, Question
 
 
 def names_of(kind: str) -> list[str]:
-    """Return the questions of a kind, in the order in which they are asked."""
+    """Return the names of the questions of a kind, in order."""
     return [q.name for q in read_questions().values() if not q.computed and q.option.kind == kind]
 
 
@@ -73,12 +73,12 @@ FILE_OPTIONS = names_of("files")
 
 
 def with_computed(answers: Mapping[str, Answer]) -> dict[str, Any]:
-    """Return the answers, the defaults of other questions, and what is computed from them."""
+    """Return the answers, the defaults of other questions, and computed values."""
     return computed(read_questions(), answers, INCLUDES)
 
 
 def environment_of(loader: jinja2.BaseLoader) -> jinja2.Environment:
-    """Return an environment as Copier makes it, with these files to include."""
+    """Return a Jinja environment like Copier's, which includes files from `loader`."""
     return jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, loader=loader)
 
 
@@ -90,7 +90,7 @@ def computed(
     answers: Mapping[str, Answer],
     environment: jinja2.Environment,
 ) -> dict[str, Any]:
-    """Return the same for other questions, whose includes are in that environment."""
+    """Return the same for any questions and environment."""
     values: dict[str, Any] = {}
     for name, question in questions.items():
         default = question.details.get("default")
@@ -110,7 +110,7 @@ def _compiled(environment: jinja2.Environment, text: str) -> jinja2.Template:
 
 @dataclass(frozen=True)
 class Combination:
-    """Answers to all behavioural questions, and to file options where a test chooses them."""
+    """Answers to all behavior questions, and optionally to file options."""
 
     behaviour: Mapping[str, Answer]
     files: Mapping[str, Answer] = field(default_factory=dict)
@@ -124,27 +124,27 @@ class Combination:
         )
 
     def full_name(self) -> str:
-        """Return a name with the file options, such as "sqlite-example-MIT"."""
+        """Return the name including file options, such as "sqlite-example-MIT"."""
         return "-".join(map(str, [self, *self.files.values()]))
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """What to hand to Copier."""
+        """All answers, as passed to Copier."""
         return {**self.behaviour, **self.files}
 
     @property
     def database(self) -> str:
-        """The answer that decides which server the combination needs."""
+        """The database, which determines the server that the combination needs."""
         return str(self.behaviour["database"])
 
 
 def behavioural_product() -> list[Combination]:
-    """Return the full product of the behavioural options; those of pairwise ones take turns."""
+    """Return the full product of the behavior options, in which pairwise ones take turns."""
     return product_of(_all())
 
 
 def product_of(questions: Iterable[Question]) -> list[Combination]:
-    """Return what `behavioural_product` would if these were all the questions."""
+    """Return the behavior product of these questions only."""
     behavioural = [question for question in questions if question.behavioural]
     in_turn = [question for question in behavioural if question.option.product == "pairwise"]
     full = [question for question in behavioural if question not in in_turn]
@@ -156,13 +156,13 @@ def product_of(questions: Iterable[Question]) -> list[Combination]:
 
 
 def first_of_each_database() -> list[Combination]:
-    """Return one combination per database, with everything else as the first answer has it."""
+    """Return one combination per database, with the first answer to every other question."""
     first = {combination.database: combination for combination in reversed(behavioural_product())}
     return list(reversed(first.values()))
 
 
 def first_of(database: str) -> Combination:
-    """Return the first combination of a database."""
+    """Return the first combination with a database."""
     return next(each for each in first_of_each_database() if each.database == database)
 
 
@@ -172,7 +172,7 @@ def file_product() -> list[dict[str, Answer]]:
 
 
 def every_choice() -> list[Combination]:
-    """Return the behavioural product, and each answer to a file option next to one of those."""
+    """Return the behavior product, plus one combination for each answer to a file option."""
     behaviours = behavioural_product()
     single: list[dict[str, Answer]] = [
         {name: answer} for name in FILE_OPTIONS for answer in read_questions()[name].answers
@@ -185,7 +185,7 @@ def every_choice() -> list[Combination]:
 def with_file_options(
     combinations: Sequence[Combination], choices: Sequence[Mapping[str, Answer]]
 ) -> list[Combination]:
-    """Give each combination the file options that cover most pairs of answers not yet seen."""
+    """Assign each combination the file options that cover most pairs of answers not yet seen."""
     chosen = taking_turns([each.behaviour for each in combinations], choices)
     return [
         Combination(combination.behaviour, files)
@@ -196,7 +196,7 @@ def with_file_options(
 def taking_turns(
     each: Sequence[Mapping[str, Answer]], choices: Sequence[Mapping[str, Answer]]
 ) -> list[Mapping[str, Answer]]:
-    """Return for each of some answers one of the choices: what covers most pairs not yet seen."""
+    """Return one choice for each set of answers, to cover most pairs not yet seen."""
     seen: set[frozenset[tuple[str, Answer]]] = set()
     chosen = []
     for answers in each:

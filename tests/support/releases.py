@@ -1,4 +1,4 @@
-"""The template's releases, derived from the history: no tag is needed, and none is trusted."""
+"""The template's releases, derived from the Git history instead of tags."""
 
 import re
 import tomllib
@@ -28,15 +28,15 @@ from support.root import ROOT, Answer
 
 
 def release_commits(repository: Path = ROOT) -> dict[str, str]:
-    """Return the first commit of each version, from the oldest release to the newest.
+    """Return the first commit of each version, oldest first.
 
     Raises:
-        RuntimeError: the clone is shallow, so nobody knows what was released.
+        RuntimeError: the clone is shallow and lacks the release history.
     """
     if git(repository, "rev-parse", "--is-shallow-repository").strip() == "true":
         msg = (
-            "This clone is shallow, so it does not have the releases that updates start from: "
-            "run `git fetch --unshallow`, or clone with the whole history (fetch-depth: 0)."
+            "This clone is shallow and lacks the releases that updates start from: "
+            "run `git fetch --unshallow`, or clone the full history (fetch-depth: 0)."
         )
         raise RuntimeError(msg)
     listed = git(
@@ -52,11 +52,11 @@ def release_commits(repository: Path = ROOT) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class History:
-    """A throwaway repository with a tag for each release, and the working tree as the newest."""
+    """A temporary repository with a tag per release, and the working tree as the newest release."""
 
     path: Path
     releases: tuple[str, ...]
-    """The tags of the releases, from the oldest to the newest."""
+    """The tags of the releases, oldest first."""
     target: str
     """The tag of the working tree."""
 
@@ -66,17 +66,17 @@ class History:
         return Template(self.path, self.target)
 
     def at(self, tag: str) -> Template:
-        """Return the template as it was released under that tag."""
+        """Return the template as released under that tag."""
         return Template(self.path, tag)
 
     def update(
         self, project: Path, tag: str | None = None, data: dict[str, Any] | None = None
     ) -> None:
-        """Update a committed project as `copier update --defaults` would."""
+        """Update a committed project like `copier update --defaults`."""
         self._again(copier.run_update, project, tag, data)
 
     def recopy(self, project: Path, data: dict[str, Any] | None = None) -> None:
-        """Render a committed project anew, with the answers that it has, over what is there."""
+        """Rerender a committed project in place, with its existing answers."""
         self._again(copier.run_recopy, project, None, data)
 
     def _again(
@@ -99,7 +99,7 @@ class History:
 
 
 def read_history(directory: Path) -> History:
-    """Clone this repository, tag its releases, and add the working tree as one more."""
+    """Clone this repository, tag its releases, and add the working tree as the newest."""
     releases = release_commits()
     tags = tuple(f"v{version}" for version in releases)
 
@@ -119,21 +119,21 @@ def read_history(directory: Path) -> History:
 
 
 SYNTHETIC = "v0.0.1"
-"""A release that never was: the working tree, but for some lines and files."""
+"""A fictional release: the working tree without some lines and files."""
 
 
 def _make_older(directory: Path) -> None:
-    """Take back what a release could have brought: two files, and lines of two others."""
+    """Undo changes typical of a release: two new files, and changed lines in two others."""
     template = directory / "template"
     (template / "tests" / "core" / "test_settings.py").unlink()
-    # A file that is new in the example must not come back to who has deleted the example.
+    # A new file in the example must not reappear for owners who have deleted the example.
     (template / "{% if example %}.{% endif %}" / "app" / "songs" / "README.md.jinja").unlink()
     for name, new, old in (
         ("app/core/limits.py", "Limits for requests.", "Limits of requests."),
         ("README.md.jinja", "## Start\n", "## Begin\n"),
     ):
         text = (template / name).read_text(encoding="utf-8")
-        assert text.count(new) == 1, f"{name} has no single {new!r}."
+        assert text.count(new) == 1, f"{name} must contain {new!r} exactly once."
         (template / name).write_text(text.replace(new, old), encoding="utf-8")
 
 
@@ -148,7 +148,7 @@ def _targets(directory: Path, releases: tuple[str, ...]) -> tuple[tuple[str, ...
     """Return the releases to update from, and the tag of the files in `directory`."""
     target = version_tag(directory)
     if target in releases:
-        # What came after a release, and is none yet.
+        # The working tree is ahead of the last release.
         target += ".post1"
     return releases, target
 
@@ -162,18 +162,18 @@ UPDATE_ONLY = re.compile(
 
 @dataclass(frozen=True)
 class Manifest:
-    """What projects of one release rely on."""
+    """The parts of a release that projects rely on."""
 
     files: dict[str, str]
-    """The paths below template/, and the text of those that are migrations."""
+    """The paths in template/; for migrations, also their text."""
     settings: dict[str, Any]
     """copier.yml."""
     includes: dict[str, str]
-    """What is included from other files, by their paths in the repository."""
+    """The contents of included files, by path in the repository."""
 
     @cached_property
     def questions(self) -> dict[str, Question]:
-        """What is asked, and what is computed."""
+        """All questions, asked or computed."""
         return {
             name: Question(name, details)
             for name, details in self.settings.items()
@@ -182,7 +182,7 @@ class Manifest:
 
     @property
     def combinations(self) -> list[dict[str, Answer]]:
-        """Every answer to every question that has choices, each with each."""
+        """All combinations of answers to questions with choices."""
         asked = {name: q for name, q in self.questions.items() if not q.computed}
         with_answers = {name: q.answers for name, q in asked.items() if q.answers}
         return [
@@ -191,7 +191,7 @@ class Manifest:
         ]
 
     def paths(self, answers: Mapping[str, Answer]) -> frozenset[str]:
-        """Return what is rendered for these answers, and the defaults of other choices."""
+        """Return the paths rendered for these answers and the defaults of other questions."""
         values = computed(self.questions, answers, self._environment)
         return frozenset(
             self._name(path)
@@ -205,24 +205,24 @@ class Manifest:
 
     @property
     def revisions(self) -> dict[str, str]:
-        """The migrations and their texts."""
+        """The text of each migration, by path."""
         named = {self._name(path): text for path, text in self.files.items()}
         return {path: text for path, text in named.items() if path.startswith(REVISIONS)}
 
     @staticmethod
     def _name(path: str) -> str:
         name = OVERLAY.sub("", path).replace(ANSWERS_FILE, ".copier-answers.yml")
-        assert "{" not in name, f"A name that this suite cannot read: {path}"
+        assert "{" not in name, f"Unsupported file name: {path}"
         return name.removesuffix(".jinja")
 
     @property
     def kept(self) -> list[str]:
-        """The patterns of files that an update neither changes, deletes nor brings back."""
+        """Patterns of files that an update never changes, deletes or restores."""
         entries = map(UPDATE_ONLY.fullmatch, self.settings.get("_exclude", []))
         return [entry["pattern"] for entry in entries if entry]
 
     def keeps(self, path: str) -> bool:
-        """Whether an update leaves the path alone."""
+        """Return whether updates leave the path alone."""
         return any(path == pattern or path.startswith(f"{pattern}/") for pattern in self.kept)
 
 
@@ -231,12 +231,12 @@ REVISIONS = "migrations/versions/"
 
 @cache
 def _condition(text: str) -> TemplateExpression:
-    environment = jinja2.Environment()  # noqa: S701 - a condition is no HTML
+    environment = jinja2.Environment()  # noqa: S701 - not HTML
     return environment.compile_expression(text)
 
 
 def read_manifest(template: Template) -> Manifest:
-    """List what a release has, without rendering it."""
+    """Read a release's manifest without rendering it."""
 
     def names(folder: str) -> list[str]:
         listed = git(template.path, "ls-tree", "-r", "-z", "--name-only", template.tag, folder)
@@ -254,7 +254,7 @@ def read_manifest(template: Template) -> Manifest:
 
 
 def broken_promises(old: Manifest, new: Manifest) -> list[str]:
-    """Say what an update from `old` to `new` would take away from a project, a sentence each."""
+    """Return a sentence for each thing that an update would take away from a project."""
     gone = {
         path
         for answers in old.combinations
@@ -262,12 +262,12 @@ def broken_promises(old: Manifest, new: Manifest) -> list[str]:
         if not new.keeps(path)
     }
     broken = [
-        f"{path} is gone: what an owner changed in it would be deleted; keep it, or list it under "
+        f"{path} is missing: updates would delete the owner's changes; keep it, or list it under "
         "_exclude for updates."
         for path in sorted(gone)
     ]
     broken += [
-        f"{path} was released and is not the same: write another revision."
+        f"{path} was released and must not change: write another revision."
         for path, text in old.revisions.items()
         if new.revisions.get(path, text) != text
     ]
@@ -279,22 +279,22 @@ def broken_promises(old: Manifest, new: Manifest) -> list[str]:
         if name not in new.questions:
             mentioned = re.compile(rf"\b{name}\b").search
             if not any(map(mentioned, defaults.values())):
-                broken.append(f"The question {name} is gone: its answer would be forgotten.")
+                broken.append(f"The question {name} is missing: its answer would be lost.")
             continue
         still = new.questions[name].answers
         retired = [str(answer) for answer in question.answers if answer not in still]
         if retired and f"'{name}'" not in guard:
             broken.append(
-                f"{name} has no choice {', '.join(retired)} any more, and answers_guard does not "
+                f"{name} no longer has the choice {', '.join(retired)}, and answers_guard does not "
                 "know it: the answer would silently become the default."
             )
     broken += [
-        f"{name} would require --trust."
+        f"{name} requires --trust."
         for name in ("_tasks", "_jinja_extensions")
         if new.settings.get(name)
     ]
     broken += [
-        "A migration without a version would require --trust."
+        "A migration without a version requires --trust."
         for migration in new.settings.get("_migrations", [])
         if not (isinstance(migration, dict) and migration.get("version"))
     ]

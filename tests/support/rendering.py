@@ -1,4 +1,4 @@
-"""Renders of the template, through Copier's Python API, from a clean copy of the working tree."""
+"""Renders of a clean copy of the working tree, through Copier's Python API."""
 
 import os
 import shutil
@@ -29,21 +29,21 @@ COMMITTER = {
     for part, value in (
         ("NAME", "Meta suite"),
         ("EMAIL", "meta@example.com"),
-        # Fixed, so that the same tree always has the same commit.
+        # Fixed values, so that the same tree always gets the same commit.
         ("DATE", "2000-01-01T00:00:00Z"),
     )
 }
 
 
 def folders_first(path: PurePath) -> list[tuple[bool, str]]:
-    """Return what to sort relative paths by, so that they are in the order of a tree."""
+    """Return a sort key that orders relative paths like a tree, folders first."""
     *folders, name = path.parts
     return [*((False, folder) for folder in folders), (True, name)]
 
 
 def git(directory: Path, *arguments: str) -> str:
-    """Run git, for this repository or a throwaway one, and return what it printed."""
-    # The user's own configuration may say that this repository is safe; elsewhere it would
+    """Run git in this repository or a temporary one, and return its output."""
+    # In this repository, the user's configuration can mark it as safe; elsewhere, it could
     # sign commits, run hooks or convert line endings.
     env = os.environ if directory == ROOT else environment(**COMMITTER)
     return run("git", *arguments, cwd=directory, env=env).stdout
@@ -57,30 +57,30 @@ def commit(directory: Path, tag: str) -> None:
 
 
 def version_tag(directory: Path) -> str:
-    """Return the tag for the version of the template in `directory`."""
+    """Return the tag for the template's version in `directory`."""
     project = tomllib.loads((directory / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return f"v{project['version']}"
 
 
 @dataclass(frozen=True)
 class Template:
-    """A throwaway git repository that holds the template and one tag for each release."""
+    """A temporary Git repository with the template and one tag per release."""
 
     path: Path
     tag: str
 
     @cached_property
     def questions(self) -> frozenset[str]:
-        """The names that a render may be given answers for."""
+        """The names of the questions that can be answered."""
         text = git(self.path, "show", f"{self.tag}:copier.yml")
         return frozenset(name for name in yaml.safe_load(text) if not name.startswith("_"))
 
     def render(self, destination: Path, answers: Mapping[str, Answer] | None = None) -> Path:
-        """Render into `destination`; questions without an answer take their defaults."""
+        """Render into `destination`; unanswered questions use their defaults."""
         answers = dict(answers or {})
-        # Copier would accept a misspelt name in silence and render the default.
+        # Copier would silently ignore a misspelled name and render the default.
         if unknown := answers.keys() - self.questions:
-            msg = f"copier.yml does not ask for: {', '.join(sorted(unknown))}."
+            msg = f"copier.yml has no question: {', '.join(sorted(unknown))}."
             raise ValueError(msg)
         with quick_copier():
             copier.run_copy(
@@ -97,12 +97,12 @@ class Template:
 
 @contextmanager
 def quick_copier() -> Iterator[None]:
-    """Let Copier render without the user's configuration, and without what takes most of its time.
+    """Run Copier without the user's configuration and without its slowest steps.
 
-    Copier runs git once for each rendered file, and compiles each template again for each render.
-    Only the executable bit in a git index depends on the former, where git ignores that of files.
+    Copier runs git for each rendered file, only to set the executable bit in a git index that
+    ignores file modes, and recompiles each template for each render.
     """
-    # Copier runs git through plumbum, which has its own copy of the environment.
+    # plumbum, which Copier uses to run git, has its own copy of the environment.
     with (
         plumbum.local.env(GIT_CONFIG_GLOBAL=os.devnull),
         mock.patch.object(Worker, "_sync_git_index_executable_bit"),
@@ -125,11 +125,11 @@ def _compile_once(
 
 
 def once(path: Path, make: Callable[[Path], object]) -> Path:
-    """Make a folder that several processes share, unless one of them has made it already.
+    """Create a folder shared by several processes, unless one of them already has.
 
     Args:
-        path: where it is to be.
-        make: fills a folder that does not exist yet, and is then moved to that place.
+        path: the folder.
+        make: fills a new folder, which is then moved to `path`.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,28 +139,28 @@ def once(path: Path, make: Callable[[Path], object]) -> Path:
             try:
                 made.rename(path)
             except OSError:
-                # Another process was quicker, with the same result.
+                # Another process was faster, with the same result.
                 assert path.exists()
     return path
 
 
 class Renders:
-    """Renders that are only read, so the same answers are rendered once, for all processes."""
+    """Read-only renders: the same answers are rendered once for all processes."""
 
     def __init__(self, template: Template, directory: Path) -> None:
-        """Render that template below that directory."""
+        """Render `template` into subfolders of `directory`."""
         self._template = template
         self._directory = directory
 
     def __call__(self, answers: Mapping[str, Answer]) -> Path:
-        """Return the project for these answers, and the defaults of all other questions."""
+        """Return the project for these answers, with defaults for all other questions."""
         key = "\n".join(sorted(f"{name}={spelled(answer)}" for name, answer in answers.items()))
         path = self._directory / sha256(key.encode()).hexdigest()[:16]
         return once(path, lambda folder: self._template.render(folder, answers))
 
 
 def snapshot(directory: Path) -> Template:
-    """Commit and tag a copy of the working tree, so that renders are clean and know a version."""
+    """Commit and tag a copy of the working tree, so that renders are clean and have a version."""
     once(directory, _commit_working_tree)
     return Template(directory, version_tag(directory))
 
@@ -172,29 +172,29 @@ def _commit_working_tree(directory: Path) -> None:
 
 
 def copy_working_tree(directory: Path) -> None:
-    """Copy what `git add --all` would add; the working tree itself is left alone."""
+    """Copy the files that `git add --all` would add."""
     listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     for name in filter(None, listed.split("\0")):
-        # A file deleted from the working tree is still listed.
+        # Files deleted from the working tree are still listed.
         if (ROOT / name).exists():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, directory / name, follow_symlinks=False)
 
 
 def files_in(project: Path) -> list[Path]:
-    """Return the files of a render, those of git excepted; there is always one."""
+    """Return the files of a render, except git's own; at least one must exist."""
     files = sorted(
         path
         for path in project.rglob("*")
         if path.is_file() and path.relative_to(project).parts[0] != ".git"
     )
-    # Whatever is looked for in nothing is not found.
+    # A check of no files would always pass.
     assert files, f"{project} has no files."
     return files
 
 
 def texts_in(project: Path) -> dict[str, str]:
-    """Return the text of each file of a render, by its path in it."""
+    """Return the text of each file in a render, by relative path."""
     return {
         path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
         for path in files_in(project)

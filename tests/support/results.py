@@ -1,4 +1,4 @@
-"""What a test says of itself besides its verdict: the stage that failed, and what it ran."""
+"""Additional test output: the failed stage, and lines for the summary."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,21 +8,21 @@ import pytest
 RAN = "ran"
 
 Say = Callable[[str], None]
-"""Adds a line to the end of the run."""
+"""Add a line to the terminal summary."""
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Name the stage in the failure, should it fail."""
+    """Add the name of the stage to a failure."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"The stage that failed: {name}.")
+        error.add_note(f"Failed stage: {name}.")
         raise
 
 
 def said(reports: Iterable[pytest.TestReport]) -> list[str]:
-    """Return the lines that tests added with the fixture `say`, in order."""
+    """Return the lines that tests added with the `say` fixture, in order."""
     return sorted(
         str(value)
         for report in reports

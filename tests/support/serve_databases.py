@@ -1,7 +1,7 @@
-"""Run by a rendered project's Python: start the server that its tests would start.
+"""Start the database server of a project's tests; executed by the rendered project's Python.
 
-The first line printed is the server's URL. Each line read is answered with the URL of a new and
-empty database. The end of the input drops the databases and stops the server.
+The first output line is the server's URL. Each input line is answered with the URL of a new, empty
+database. The end of the input drops the databases and stops the server.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 async def main() -> None:
-    """Answer until the input ends."""
+    """Serve requests until the end of the input."""
     sys.path.insert(0, str(Path.cwd()))
     module = importlib.import_module("tests.core.database_server")
     with module.database_server() as server:

@@ -1,4 +1,4 @@
-"""Rendered services that run and are spoken to over HTTP."""
+"""Running rendered services, accessed over HTTP."""
 
 import json
 import os
@@ -23,14 +23,14 @@ STOP_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Response:
-    """An answer, whatever its status."""
+    """An HTTP response with any status."""
 
     status: int
     headers: Message
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """Return the decoded body."""
+        """Return the decoded JSON body."""
         decoded: dict[str, Any] = json.loads(self.body)
         return decoded
 
@@ -46,7 +46,7 @@ class Service:
     def request(
         self, method: str, path: str, data: object = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Send a request, with JSON if there is data."""
+        """Send a request, with a JSON body if `data` is given."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
@@ -65,20 +65,20 @@ class Service:
         return self.request("GET", path, headers=headers)
 
     def log(self) -> list[dict[str, Any]]:
-        """Return the structured lines logged so far; the server's banner is not among them."""
+        """Return the structured log lines so far, without the server's banner."""
         lines = self.log_file.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def terminate(self) -> None:
-        """Ask the service to stop, as a container's runtime would; it must do so in good order."""
+        """Send SIGTERM, like a container runtime; the service must shut down cleanly."""
         self.process.send_signal(signal.SIGTERM)
         exit_code = self.process.wait(STOP_TIMEOUT)
-        # When it has shut down, uvicorn lets the signal end the process.
+        # After shutting down, uvicorn lets the signal end the process.
         assert exit_code in (0, 128 + signal.SIGTERM), exit_code
         assert "Application shutdown complete." in [entry["event"] for entry in self.log()]
 
     def wait_until_it_answers(self) -> None:
-        """Return when the service serves, or fail with its log."""
+        """Wait until the service responds, or fail with its log."""
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -87,13 +87,13 @@ class Service:
                 time.sleep(0.05)
             else:
                 return
-        msg = f"The service does not answer: {self.log_file.read_text(encoding='utf-8')}"
+        msg = f"The service does not respond: {self.log_file.read_text(encoding='utf-8')}"
         raise AssertionError(msg)
 
 
 @contextmanager
 def running(project: Project, env: Mapping[str, str] | None = None) -> Iterator[Service]:
-    """Start the service, wait until it answers, and see to it that it ends."""
+    """Start the service, wait until it responds, and stop it afterwards."""
     port = programs.free_port()
     log_file = project.path.with_name(f"service-{port}.log")
     with log_file.open("wb") as log:

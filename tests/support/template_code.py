@@ -1,4 +1,4 @@
-"""The Python code of the template, as tools can read it without rendering anything."""
+"""The template's Python code, as tools can read it without rendering."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ COMMENT_ENDS = re.compile(r"-?#\}$")
 
 
 def sources(combination: Combination, template: Path = TEMPLATE) -> dict[str, list[Path]]:
-    """Return the files that a combination is rendered from, by the path that they render to."""
+    """Return the source files of a combination, by the path that they render to."""
     environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)
     context = {
         **with_computed(combination.answers),
@@ -39,25 +39,25 @@ def sources(combination: Combination, template: Path = TEMPLATE) -> dict[str, li
 
 
 def roots(template: Path = TEMPLATE) -> list[Path]:
-    """Return the folders in which a tool can take `app` and `tests` for packages."""
+    """Return the folders in which tools find `app` and `tests` as packages."""
     overlays = sorted(path for path in template.iterdir() if path.name.startswith("{%"))
     return [template, *(path for path in overlays if any(path.rglob("*.py")))]
 
 
 def readable(template: Path = TEMPLATE) -> list[Path]:
-    """Return the Python files that are Python before they are rendered."""
+    """Return the Python files that are valid without rendering."""
     return [path for path in _files(template) if path.suffix == ".py"]
 
 
 def share(template: Path = TEMPLATE) -> float:
-    """Return how many percent of all lines of Python are in readable files."""
+    """Return the percentage of Python lines in files that are valid without rendering."""
     seen = sum(map(_lines, readable(template)))
     unseen = sum(_lines(path) for path in _files(template) if path.name.endswith(".py.jinja"))
     return 100 * seen / (seen + unseen)
 
 
 def unknown_choices(template: Path = TEMPLATE) -> Iterator[tuple[str, str, object]]:
-    """Yield what answers are compared with that nobody can choose: (file, question, value)."""
+    """Yield comparisons of answers with values that are no choice, as (file, question, value)."""
     for path in _files(template):
         name = path.relative_to(template).as_posix()
         text = path.read_text(encoding="utf-8") if name.endswith(".jinja") else ""
@@ -65,7 +65,7 @@ def unknown_choices(template: Path = TEMPLATE) -> Iterator[tuple[str, str, objec
 
 
 def unknown_choices_in(text: str) -> Iterator[tuple[str, object]]:
-    """Yield what a template's text compares answers with that is not among their choices."""
+    """Yield comparisons of answers with values that are no choice, as (question, value)."""
     choices = {
         name: question.answers
         for name, question in read_questions().items()
@@ -79,9 +79,9 @@ def unknown_choices_in(text: str) -> Iterator[tuple[str, object]]:
 
 
 def unexplained_conditions(text: str) -> list[str]:
-    """Return the lines of a Python template with a condition that no comment above explains.
+    """Return the conditions in a Python template that no comment directly above explains.
 
-    Only lines within functions and classes count: elsewhere a condition can stand for a file.
+    Only lines within functions and classes count: elsewhere, a condition can stand for a file.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     return [
@@ -100,7 +100,7 @@ def _lines(path: Path) -> int:
 
 
 def imports_of_app(text: str) -> set[str]:
-    """Return the modules of the service that a file imports, with the names it takes from them."""
+    """Return the imports of app's modules and names in a file."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -111,12 +111,12 @@ def imports_of_app(text: str) -> set[str]:
 
 
 def foreign_imports_of_core(text: str) -> set[str]:
-    """Return what a file of core imports from the rest of the service."""
+    """Return a core file's imports from the rest of the service."""
     return {name for name in imports_of_app(text) if not f"{name}.".startswith("app.core.")}
 
 
 def hidden_imports_of_a_feature(text: str, feature: str, face: Collection[str]) -> set[str]:
-    """Return what a feature imports from elsewhere than itself and the face of core."""
+    """Return a feature's imports from outside itself and the public names of core."""
     public = {f"app.core.{name}" for name in face}
     return {
         name

@@ -1,4 +1,4 @@
-"""What a render says about choices that were not made."""
+"""Mentions of choices that were not made."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +9,11 @@ from support.root import Answer
 
 
 def mentions(project: Path, answers: Mapping[str, Answer]) -> set[tuple[str, str]]:
-    """Return which files speak of which choices that were not made: (path, "question=choice").
+    """Return the mentions of choices that were not made, as (path, "question=choice").
 
     Args:
         project: a render.
-        answers: what was answered to the questions that are to be looked at.
+        answers: the answers to the questions to check.
     """
     texts = texts_in(project)
     return {
@@ -22,6 +22,6 @@ def mentions(project: Path, answers: Mapping[str, Answer]) -> set[tuple[str, str
         for choice, words in read_options()[question].words.items()
         if choice != spelled(answer) and words
         for path, text in texts.items()
-        # Copier's own, which names each question.
+        # Copier's answers file, which names every question.
         if path != ".copier-answers.yml" and words.search(f"{path}\n{text}")
     }

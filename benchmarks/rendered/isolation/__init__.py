@@ -1,1 +1,1 @@
-"""The same test with two ways to keep tests apart."""
+"""The same test with two kinds of isolation."""

@@ -1,4 +1,4 @@
-"""One test of the one kind, one of the other, and so on; what each took is written to a file."""
+"""Alternate both kinds of tests, and write their times to a file."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.core import database_server
 
-# A server that is installed has its files on a disk.
+# An installed server keeps its files on a disk.
 vars(database_server)["MEMORY"] = Path(os.devnull)
 
 
@@ -20,16 +20,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Let the two take turns, ten tests at a time.
+    """Alternate both kinds in batches of ten.
 
-    One at a time, they would disturb each other: tables that come and go make every
-    connection to a server read its catalogues anew.
+    Alternating single tests would distort the result: after tables are created or dropped,
+    every connection to a server rereads the catalogs.
     """
     items.sort(key=lambda item: int(item.callspec.params["run"]) // 10)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write down how long a phase of a test took."""
+    """Record the time of one phase of a test."""
     file, _, test = report.nodeid.partition("::")
     kind = f"{PurePosixPath(file).stem}::{test.partition('[')[0]}"
     with Path(os.environ["DURATIONS"]).open("a", encoding="utf-8") as durations:
@@ -40,12 +40,12 @@ DEFAULTS = {
     "postgresql": ("ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()"),
     "mysql": ("SET GLOBAL innodb_flush_log_at_trx_commit = DEFAULT",),
 }
-"""Statements that undo what else the tests' private server gives up of its durability."""
+"""Statements that restore the default durability of the tests' private server."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 async def _durable(server: URL) -> None:
-    """Compare on a server as it is installed: without waiting for a disk, create and drop are cheaper."""
+    """Restore the server's durability; without it, create and drop would be cheaper."""
     engine = create_async_engine(
         server.set(database="postgres" if server.get_backend_name() == "postgresql" else ""),
         isolation_level="AUTOCOMMIT",

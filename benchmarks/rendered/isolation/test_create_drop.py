@@ -1,4 +1,4 @@
-"""With all tables created for each test, and dropped after it."""
+"""Isolation by creating and dropping all tables for each test."""
 
 from collections.abc import AsyncIterator
 
@@ -17,7 +17,7 @@ from tests.isolation_benchmark.test_savepoint import test_store as test_store
 
 @pytest.fixture(scope="session")
 async def empty_engine(server: URL) -> AsyncIterator[AsyncEngine]:
-    """The engine of another database on the same server."""
+    """An engine for a separate database on the same server."""
     features.import_models()
     async with temporary_database(server) as url:
         async with open_engine(DatabaseSettings(database_url=url)) as engine:
@@ -28,7 +28,7 @@ async def empty_engine(server: URL) -> AsyncIterator[AsyncEngine]:
 async def session_factories(
     empty_engine: AsyncEngine,
 ) -> AsyncIterator[tuple[SessionFactory, SessionFactory]]:
-    """The factories of sessions that really commit."""
+    """Factories for sessions that really commit."""
     async with empty_engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     yield create_session_factory(empty_engine), create_read_session_factory(empty_engine)

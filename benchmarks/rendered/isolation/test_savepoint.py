@@ -1,4 +1,4 @@
-"""With the fixtures of the generated project."""
+"""Isolation with the fixtures of the generated project."""
 
 from httpx2 import AsyncClient
 from sqlalchemy import select
@@ -16,7 +16,7 @@ async def test_store(session: AsyncSession, run: int) -> None:
 
 
 async def test_create(client: AsyncClient, session: AsyncSession, run: int) -> None:
-    """One POST and one SELECT, with an application of the test's own."""
+    """One POST and one SELECT, with a new application for each test."""
     response = await client.post("/songs", json={"title": "New Rules", "artist": "Dua Lipa"})
 
     assert response.status_code == 201

@@ -1,4 +1,4 @@
-"""Eleven tables, which with the songs make twelve."""
+"""Eleven tables; with the songs, twelve."""
 
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from app.core import Base
 
 
 class Thing(Base):
-    """What the tables have in common: constraints and indexes, as tables do."""
+    """Common columns, with typical constraints and indexes."""
 
     __abstract__ = True
 

@@ -30,7 +30,7 @@ def cars(model: bool) -> MetaData:
     return metadata
 
 
-async def test_only_a_default_that_changes_is_a_change(scratch_engine: AsyncEngine) -> None:
+async def test_only_changed_defaults_are_detected(scratch_engine: AsyncEngine) -> None:
     def compare(connection: Connection) -> set[str]:
         context = MigrationContext.configure(connection, opts=OPTIONS)
         return {change[0][3] for change in compare_metadata(context, cars(model=True))}

@@ -25,12 +25,12 @@ async def test_applications_in_one_process_are_independent(settings: CoreSetting
         assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_the_documentation_is_served(settings: CoreSettings) -> None:
+async def test_documentation_is_served(settings: CoreSettings) -> None:
     async with running(create_app(settings)) as client:
         assert (await client.get("/docs")).status_code == 200
 
 
-async def test_a_web_socket_has_a_session(settings: CoreSettings) -> None:
+async def test_web_socket_has_a_session(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     @app.websocket("/one")
@@ -53,7 +53,7 @@ async def test_a_web_socket_has_a_session(settings: CoreSettings) -> None:
     assert [message.get("text") for message in sent] == [None, "1"]
 
 
-async def test_a_login_on_the_whole_application_leaves_probes_open(settings: CoreSettings) -> None:
+async def test_global_login_does_not_protect_probes(settings: CoreSettings) -> None:
     async def login() -> None:
         raise HTTPException(401)
 
@@ -68,7 +68,7 @@ async def test_a_login_on_the_whole_application_leaves_probes_open(settings: Cor
         assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_the_services_own_error_handler_wins(settings: CoreSettings) -> None:
+async def test_custom_error_handler_takes_precedence(settings: CoreSettings) -> None:
     app = FastAPI()
 
     @app.exception_handler(RequestValidationError)
@@ -88,7 +88,7 @@ async def test_the_services_own_error_handler_wins(settings: CoreSettings) -> No
         assert (await client.get("/nowhere")).json()["status"] == 404
 
 
-async def test_the_services_own_lifespan_can_use_the_database(settings: CoreSettings) -> None:
+async def test_custom_lifespan_can_use_the_database(settings: CoreSettings) -> None:
     seen: list[object] = []
 
     @asynccontextmanager
@@ -106,7 +106,7 @@ async def test_the_services_own_lifespan_can_use_the_database(settings: CoreSett
     assert seen == [1, 2]
 
 
-async def test_an_application_can_start_again(settings: CoreSettings) -> None:
+async def test_application_can_restart(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     engines = []
@@ -118,7 +118,7 @@ async def test_an_application_can_start_again(settings: CoreSettings) -> None:
 
 
 @pytest.mark.parametrize("options", [{"docs_url": None}, {"openapi_url": None}])
-async def test_the_documentation_can_be_switched_off(
+async def test_documentation_can_be_disabled(
     settings: CoreSettings, options: dict[str, None]
 ) -> None:
     async with running(create_app(settings, **options)) as client:

@@ -11,8 +11,8 @@ PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 @pytest.mark.committed
 @pytest.mark.usefixtures("session_factory")
-async def test_a_server_finds_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
-    # pytest gets the logs.
+async def test_entry_point_provides_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Leave the logging configuration to pytest.
     monkeypatch.setattr("app.core.configure_logging", lambda _: None)
     entrypoint = tomllib.loads(PYPROJECT.read_text())["tool"]["fastapi"]["entrypoint"]
     module, _, name = entrypoint.partition(":")

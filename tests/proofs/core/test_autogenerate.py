@@ -1,4 +1,4 @@
-"""In which order a new migration has its steps."""
+"""The order of operations in a new migration."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from app.core.migrations.autogenerate import order_steps
 
 
 def tables(**references: list[str]) -> list[Table]:
-    """Tables, each with foreign keys to others."""
+    """Return tables with foreign keys to the given tables."""
     metadata = MetaData()
     return [
         Table(
@@ -36,7 +36,7 @@ def tables(**references: list[str]) -> list[Table]:
 
 
 def ordered(*steps: MigrateOperation, down: bool = False) -> list[Any]:
-    """What becomes of the steps of a migration."""
+    """Return the operations of a migration in their final order."""
     up_steps, down_steps = UpgradeOps(ops=[]), DowngradeOps(ops=[])
     (down_steps if down else up_steps).ops = list(steps)
     script = MigrationScript("1", up_steps, down_steps)
@@ -48,7 +48,7 @@ def names(steps: list[Any]) -> list[str]:
     return [step.table_name for step in steps]
 
 
-def test_a_table_comes_after_those_that_it_refers_to() -> None:
+def test_tables_are_created_after_referenced_tables() -> None:
     made = tables(a=["b"], b=["c", "b"], c=[])
     created = [CreateTableOp.from_table(table) for table in made]
 
@@ -56,14 +56,14 @@ def test_a_table_comes_after_those_that_it_refers_to() -> None:
     assert names(ordered(*created, down=True)) == ["c", "b", "a"]
 
 
-def test_a_table_is_dropped_before_those_that_it_refers_to() -> None:
+def test_tables_are_dropped_before_referenced_tables() -> None:
     made = tables(c=[], b=["c", "b"], a=["b", "elsewhere"])
     dropped = [DropTableOp.from_table(table) for table in made]
 
     assert names(ordered(*dropped)) == ["a", "b", "c"]
 
 
-def test_tables_that_refer_to_each_other_keep_their_order() -> None:
+def test_tables_in_a_cycle_keep_their_order() -> None:
     made = tables(a=["b"], b=["a"])
     created = [CreateTableOp.from_table(table) for table in made]
 
@@ -79,7 +79,7 @@ def test_tables_are_created_changed_and_then_dropped() -> None:
     assert [type(step) for step in steps] == [CreateTableOp, ModifyTableOps, DropTableOp]
 
 
-def test_foreign_keys_are_dropped_before_what_they_need() -> None:
+def test_foreign_keys_are_dropped_first() -> None:
     index = DropIndexOp("ix", "a")
     unique = DropConstraintOp("uq", "a", type_="unique")
     column = AddColumnOp("a", Column("x", Integer))
@@ -90,7 +90,7 @@ def test_foreign_keys_are_dropped_before_what_they_need() -> None:
     assert changed.ops == [foreign_key, index, unique, column]
 
 
-def test_indexes_of_a_dropped_table_are_not_dropped_before_it() -> None:
+def test_indexes_are_dropped_with_their_table() -> None:
     (gone,) = tables(a=[])
     foreign_key = DropConstraintOp("fk", "a", type_="foreignkey")
     of_gone = ModifyTableOps("a", [DropIndexOp("ix", "a"), foreign_key])
@@ -102,7 +102,7 @@ def test_indexes_of_a_dropped_table_are_not_dropped_before_it() -> None:
     assert len(of_other.ops) == 1
 
 
-def test_other_steps_stay_before_or_after_the_tables() -> None:
+def test_other_operations_keep_their_place() -> None:
     before, between, after = (ExecuteSQLOp(words) for words in ("1", "2", "3"))
     first, second = (CreateTableOp.from_table(table) for table in tables(a=[], b=[]))
 

@@ -9,7 +9,7 @@ from tests.proofs.detour import detour
 from tests.proofs.kit import Cli
 
 
-async def test_a_database_goes_up_and_down(run: Cli, scratch_database: URL) -> None:
+async def test_upgrade_and_downgrade(run: Cli, scratch_database: URL) -> None:
     assert await run("db", "upgrade", url=scratch_database) == 0
     assert await run("db", "check", url=scratch_database) == 0
     assert await run("db", "current", url=scratch_database) == 0
@@ -17,18 +17,18 @@ async def test_a_database_goes_up_and_down(run: Cli, scratch_database: URL) -> N
     assert await run("db", "downgrade", "base", url=scratch_database) == 0
 
 
-async def test_a_revision_may_look_like_an_option(run: Cli, scratch_database: URL) -> None:
-    """-1 is the one before; where there is none, it is Alembic that says so."""
+async def test_revision_can_look_like_an_option(run: Cli, scratch_database: URL) -> None:
+    """-1 is the previous revision; if there is none, Alembic reports that."""
     assert str(await run("db", "downgrade", "-1", url=scratch_database)).startswith("Error: ")
 
 
-async def test_an_unknown_revision_is_one_sentence(run: Cli, scratch_database: URL) -> None:
+async def test_unknown_revision_prints_one_sentence(run: Cli, scratch_database: URL) -> None:
     words = await run("db", "upgrade", "nonsense", url=scratch_database)
 
     assert str(words).startswith("Error: Can't locate revision")
 
 
-async def test_a_database_out_of_reach_is_one_sentence(run: Cli, migrated_database: URL) -> None:
+async def test_unreachable_database_prints_one_sentence(run: Cli, migrated_database: URL) -> None:
     async with detour(migrated_database) as way:
         await way.interrupt()
         words = await run("db", "upgrade", url=way.url)
@@ -37,7 +37,7 @@ async def test_a_database_out_of_reach_is_one_sentence(run: Cli, migrated_databa
     assert "\n" not in str(words)
 
 
-async def test_a_migration_that_the_database_refuses_is_one_sentence(
+async def test_refused_migration_prints_one_sentence(
     run: Cli, scratch_database: URL, migration_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli, "alembic_config", lambda: migration_config)

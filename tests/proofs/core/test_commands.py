@@ -1,4 +1,4 @@
-"""What the commands of the service print, write and ask Alembic for."""
+"""The output, files and Alembic calls of the service's commands."""
 
 from io import StringIO
 from pathlib import Path
@@ -16,14 +16,14 @@ from tests.proofs.kit import Cli, table_names
 
 @pytest.fixture
 def revisions(migration_config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder with the migrations that the commands use."""
+    """The folder of the migrations that the commands use."""
     monkeypatch.setattr(cli, "alembic_config", lambda: migration_config)
     return Path(migration_config.get_main_option("script_location") or "", "versions")
 
 
 @pytest.fixture
 def output(migration_config: Config) -> StringIO:
-    """What Alembic prints."""
+    """The output of Alembic."""
     migration_config.stdout = StringIO()
     return migration_config.stdout
 
@@ -34,7 +34,7 @@ async def write(run: Cli, url: URL, message: str) -> None:
 
 
 @pytest.mark.usefixtures("revisions")
-async def test_a_downgrade_undoes_one_revision(
+async def test_downgrade_undoes_one_revision(
     run: Cli, scratch_database: URL, output: StringIO
 ) -> None:
     await write(run, scratch_database, "first of two")
@@ -48,7 +48,7 @@ async def test_a_downgrade_undoes_one_revision(
 
 
 @pytest.mark.usefixtures("revisions")
-async def test_the_history_marks_the_revision_that_the_database_has(
+async def test_history_marks_the_current_revision(
     run: Cli, scratch_database: URL, output: StringIO
 ) -> None:
     await write(run, scratch_database, "first of two")
@@ -64,7 +64,7 @@ async def test_the_history_marks_the_revision_that_the_database_has(
 
 
 @pytest.mark.usefixtures("revisions")
-async def test_the_current_revision_is_shown_with_its_details(
+async def test_current_shows_revision_details(
     run: Cli, scratch_database: URL, output: StringIO
 ) -> None:
     await write(run, scratch_database, "first of two")
@@ -77,7 +77,7 @@ async def test_the_current_revision_is_shown_with_its_details(
 
 
 @pytest.mark.parametrize("arguments", [(), ("--empty",)])
-async def test_a_revision_compares_the_models_unless_it_is_to_be_empty(
+async def test_revision_compares_models_unless_empty(
     run: Cli, scratch_database: URL, revisions: Path, arguments: tuple[str, ...]
 ) -> None:
     assert await run("db", "upgrade", url=scratch_database) == 0
@@ -93,9 +93,7 @@ async def test_a_revision_compares_the_models_unless_it_is_to_be_empty(
     assert ("forgotten" in written.read_text()) == (not arguments)
 
 
-async def test_a_check_fails_for_models_without_a_migration(
-    run: Cli, scratch_database: URL
-) -> None:
+async def test_check_fails_for_models_without_a_migration(run: Cli, scratch_database: URL) -> None:
     assert await run("db", "upgrade", url=scratch_database) == 0
     engine = create_engine(CoreSettings(database_url=scratch_database))
     async with engine.begin() as connection:
@@ -108,12 +106,12 @@ async def test_a_check_fails_for_models_without_a_migration(
     assert str(outcome).startswith("Error: New upgrade operations detected")
 
 
-async def test_a_revision_needs_a_message(run: Cli, scratch_database: URL) -> None:
+async def test_revision_requires_a_message(run: Cli, scratch_database: URL) -> None:
     assert await run("db", "revision", url=scratch_database) == 2
 
 
 @pytest.mark.parametrize("arguments", [(), ("db",)])
-async def test_without_a_command_there_is_help(
+async def test_help_is_shown_without_a_command(
     run: Cli, scratch_database: URL, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await run(*arguments, url=scratch_database) in (0, 2)
@@ -137,7 +135,7 @@ async def test_without_a_command_there_is_help(
         ),
     ],
 )
-def test_an_error_of_the_database_is_its_first_line(
+def test_database_error_prints_its_first_line(
     monkeypatch: pytest.MonkeyPatch, error: DBAPIError, words: str
 ) -> None:
     def fail() -> None:
@@ -155,7 +153,7 @@ def test_an_error_of_the_database_is_its_first_line(
 @pytest.mark.parametrize(
     ("arguments", "configured"), [(["current"], 1), (["current", "--help"], 0), ([], 0)]
 )
-def test_logs_are_configured_unless_only_help_is_wanted(
+def test_help_does_not_configure_logs(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], configured: int
 ) -> None:
     calls: list[object] = []
@@ -170,6 +168,6 @@ def test_logs_are_configured_unless_only_help_is_wanted(
     assert calls == ["the settings"] * configured
 
 
-def test_an_unexpected_error_does_not_show_local_variables() -> None:
-    """They can be passwords."""
+def test_traceback_hides_local_variables() -> None:
+    """They can contain passwords."""
     assert not cli.cli.pretty_exceptions_show_locals

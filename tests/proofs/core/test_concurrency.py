@@ -1,4 +1,4 @@
-"""Requests at the same time neither fail nor overwrite each other's work."""
+"""Concurrent requests neither fail nor overwrite each other's changes."""
 
 import asyncio
 
@@ -14,7 +14,9 @@ from tests.proofs.shop import Item
 pytestmark = [pytest.mark.committed, pytest.mark.usefixtures("shop_app")]
 
 
-async def test_three_units_go_to_three_buyers(client: AsyncClient, session: AsyncSession) -> None:
+async def test_concurrent_purchases_do_not_oversell(
+    client: AsyncClient, session: AsyncSession
+) -> None:
     item = await add_item(session, stock=3)
 
     buys = [client.post(f"/items/{item.id}/buy") for _ in range(8)]
@@ -39,7 +41,7 @@ async def test_readers_do_not_wait_for_a_writer(
     assert response.json()[0]["stock"] == 3
 
 
-async def test_background_work_sees_what_was_committed(
+async def test_background_task_sees_committed_rows(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     response = await client.post("/items/restocked-later", json={"name": "lamp", "stock": 1})

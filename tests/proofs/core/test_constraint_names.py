@@ -4,7 +4,7 @@ from app.core.database import Base
 
 
 def test_every_constraint_has_a_name() -> None:
-    """Without one, a migration could not drop it."""
+    """A migration cannot drop a constraint without a name."""
     metadata = MetaData(naming_convention=Base.metadata.naming_convention)
     cars = Table(
         "cars",

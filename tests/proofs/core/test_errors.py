@@ -1,4 +1,4 @@
-"""What error responses, and the log lines about them, contain."""
+"""Contents of error responses and of their log lines."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ STATEMENT = "SELECT secret"
 
 
 class AwayError(OSError):
-    """What any of the databases is out of reach with."""
+    """The error of an unreachable database, on any driver."""
 
     sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
 
@@ -73,7 +73,7 @@ async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
         ("refused", 418, "I'm a Teapot"),
     ],
 )
-async def test_a_problem_has_its_members_and_no_others(
+async def test_problem_has_exactly_its_members(
     client: AsyncClient, name: str, status: int, title: str
 ) -> None:
     response = await client.get(f"/raise/{name}", headers={"X-Request-ID": "abc"})
@@ -102,7 +102,7 @@ async def test_headers_of_an_http_exception_are_sent(client: AsyncClient) -> Non
     assert unchanged.headers["ETag"] == "1"
 
 
-async def test_each_fault_of_a_request_is_listed_without_its_value(client: AsyncClient) -> None:
+async def test_validation_errors_are_listed_without_values(client: AsyncClient) -> None:
     invalid = await client.post("/people", json={"age": "hunter2"})
     not_json = await client.post(
         "/people", content=b'{"age": ', headers={"Content-Type": "application/json"}
@@ -124,7 +124,7 @@ async def test_each_fault_of_a_request_is_listed_without_its_value(client: Async
         ("away", "database unavailable", "warning", "AwayError"),
     ],
 )
-async def test_the_log_has_a_database_errors_kind_and_statement(
+async def test_database_error_log_has_type_and_statement(
     client: AsyncClient, name: str, event: str, level: str, error: str
 ) -> None:
     with capture_logs() as logs:
@@ -140,14 +140,14 @@ async def test_the_log_has_a_database_errors_kind_and_statement(
     assert [entry["exc_info"] for entry in details] == ([] if name == "away" else [ERRORS[name]])
 
 
-async def test_the_log_says_that_the_pool_is_exhausted(client: AsyncClient) -> None:
+async def test_exhausted_pool_is_logged(client: AsyncClient) -> None:
     with capture_logs() as logs:
         await client.get("/raise/busy")
 
     assert [entry["log_level"] for entry in logs if "pool" in entry["event"]] == ["warning"]
 
 
-async def test_a_stale_object_is_not_called_an_error_of_the_database(client: AsyncClient) -> None:
+async def test_stale_object_is_not_logged_as_database_error(client: AsyncClient) -> None:
     with capture_logs() as logs:
         await client.get("/raise/overtaken")
 

@@ -91,7 +91,7 @@ AddFeature = Callable[..., None]
 
 @pytest.fixture
 def add_feature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFeature]:
-    """Adds a folder with these modules to an application that has no others."""
+    """Add a feature with these modules to a bare application."""
     folders = tmp_path / "features"
     folders.mkdir()
     monkeypatch.setattr(app, "__path__", [str(folders)])
@@ -119,7 +119,7 @@ def create_app(settings: CoreSettings, **options: str) -> FastAPI:
     return app
 
 
-async def test_a_folder_is_a_feature(add_feature: AddFeature, settings: CoreSettings) -> None:
+async def test_folder_is_a_feature(add_feature: AddFeature, settings: CoreSettings) -> None:
     add_feature("visitors", router=ROUTER, commands=COMMANDS, models="")
 
     async with running(create_app(settings)) as client:
@@ -127,7 +127,7 @@ async def test_a_folder_is_a_feature(add_feature: AddFeature, settings: CoreSett
     assert "visitors" in features.commands()
 
 
-def test_a_features_commands_have_its_name(add_feature: AddFeature) -> None:
+def test_feature_commands_have_its_name(add_feature: AddFeature) -> None:
     add_feature("visitors", commands=COMMANDS)
 
     (command,) = features.commands()["visitors"].registered_commands
@@ -137,10 +137,10 @@ def test_a_features_commands_have_its_name(add_feature: AddFeature) -> None:
 
 
 @pytest.mark.parametrize("collect", [features.import_models, features.routers, features.commands])
-def test_the_models_of_all_features_are_there(
+def test_models_of_all_features_are_imported(
     add_feature: AddFeature, collect: Callable[[], object]
 ) -> None:
-    """A table can refer to one of a feature that has nothing but tables."""
+    """Foreign keys can refer to tables of a feature that has only models."""
     add_feature("visitors", models="")
 
     collect()
@@ -148,7 +148,7 @@ def test_the_models_of_all_features_are_there(
     assert "app.visitors.models" in sys.modules
 
 
-async def test_a_feature_needs_only_one_of_its_files(
+async def test_feature_needs_only_one_of_its_files(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", models="")
@@ -158,7 +158,7 @@ async def test_a_feature_needs_only_one_of_its_files(
         assert (await client.get("/visitors")).status_code == 404
 
 
-async def test_a_module_can_be_a_package(add_feature: AddFeature, settings: CoreSettings) -> None:
+async def test_module_can_be_a_package(add_feature: AddFeature, settings: CoreSettings) -> None:
     add_feature("visitors/router", __init__=ROUTER)
 
     async with running(create_app(settings)) as client:
@@ -173,7 +173,7 @@ async def test_routes_can_have_a_prefix(add_feature: AddFeature, settings: CoreS
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_features_come_before_what_the_service_mounts(
+async def test_features_take_precedence_over_mounts(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", router=ROUTER)
@@ -188,7 +188,7 @@ async def test_features_come_before_what_the_service_mounts(
         assert (await client.get("/elsewhere")).text == "a front end"
 
 
-async def test_a_catch_all_does_not_hide_the_documentation(
+async def test_catch_all_does_not_hide_the_documentation(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", router=ROUTER.replace("/visitors", "/{path:path}"))
@@ -199,7 +199,7 @@ async def test_a_catch_all_does_not_hide_the_documentation(
         assert (await client.get("/health/live")).json() == {"status": "ok"}
 
 
-async def test_a_handler_gets_the_settings_of_its_feature(
+async def test_handler_gets_feature_settings(
     add_feature: AddFeature, settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_feature("visitors", settings=SETTINGS, router=SETTINGS_ROUTER)
@@ -212,7 +212,7 @@ async def test_a_handler_gets_the_settings_of_its_feature(
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_a_feature_reads_its_settings_from_env(add_feature: AddFeature) -> None:
+def test_feature_reads_its_settings_from_env(add_feature: AddFeature) -> None:
     add_feature("visitors", settings=SETTINGS)
     Path(".env").write_text("VISITOR_LIMIT=5\n")
 
@@ -230,7 +230,7 @@ def test_a_feature_reads_its_settings_from_env(add_feature: AddFeature) -> None:
         ("0", r"^VISITOR_LIMIT is wrong: .*\.$"),
     ],
 )
-def test_a_setting_of_a_feature_is_checked_at_start(
+def test_feature_settings_are_validated_at_startup(
     add_feature: AddFeature,
     settings: CoreSettings,
     monkeypatch: pytest.MonkeyPatch,
@@ -246,7 +246,7 @@ def test_a_setting_of_a_feature_is_checked_at_start(
         create_app(settings)
 
 
-async def test_a_migration_needs_no_setting_of_a_feature(
+async def test_migrations_do_not_require_feature_settings(
     add_feature: AddFeature, monkeypatch: pytest.MonkeyPatch, run: Cli, scratch_database: URL
 ) -> None:
     add_feature("visitors", settings=SETTINGS)
@@ -255,7 +255,7 @@ async def test_a_migration_needs_no_setting_of_a_feature(
     assert await run("db", "current", url=scratch_database) == 0
 
 
-async def test_a_feature_adds_middleware_and_error_handlers(
+async def test_feature_adds_middleware_and_error_handlers(
     add_feature: AddFeature, settings: CoreSettings
 ) -> None:
     add_feature("visitors", install=INSTALL)
@@ -282,7 +282,7 @@ async def test_a_feature_adds_middleware_and_error_handlers(
     ],
 )
 @pytest.mark.parametrize("text", ["", "{name} = 1"])
-def test_a_module_without_its_name_is_refused(
+def test_module_without_its_required_name_is_refused(
     add_feature: AddFeature, settings: CoreSettings, module: str, name: str, what: str, text: str
 ) -> None:
     add_feature("visitors", **{module: text.format(name=name)})
@@ -304,7 +304,7 @@ def test_a_module_without_its_name_is_refused(
         ),
     ],
 )
-def test_a_folder_that_cannot_be_a_feature_is_refused(
+def test_invalid_feature_folder_is_refused(
     add_feature: AddFeature, settings: CoreSettings, name: str, module: str, message: str
 ) -> None:
     add_feature(name, **{module: ROUTER})
@@ -313,7 +313,7 @@ def test_a_folder_that_cannot_be_a_feature_is_refused(
         create_app(settings)
 
 
-def test_a_folder_without_python_is_ignored(
+def test_folder_without_python_is_ignored(
     add_feature: AddFeature, settings: CoreSettings, tmp_path: Path
 ) -> None:
     add_feature("static")
@@ -322,7 +322,7 @@ def test_a_folder_without_python_is_ignored(
     create_app(settings)
 
 
-def test_a_command_that_exists_is_refused(add_feature: AddFeature) -> None:
+def test_duplicate_command_is_refused(add_feature: AddFeature) -> None:
     add_feature("db", commands=COMMANDS)
 
     message = r"^app/db/commands\.py: the command `db` already exists; rename the folder\.$"
@@ -331,7 +331,7 @@ def test_a_command_that_exists_is_refused(add_feature: AddFeature) -> None:
 
 
 @pytest.mark.parametrize("name", ["core_", "db", "health", "items", "main", "settings", "engine"])
-async def test_a_feature_can_have_any_name(
+async def test_feature_can_have_any_name(
     add_feature: AddFeature, settings: CoreSettings, name: str
 ) -> None:
     add_feature(name, router=ROUTER, models="")

@@ -12,7 +12,7 @@ from tests.proofs.kit import create_app, running
 
 
 def later() -> list[SimpleNamespace]:
-    """The service's revisions, and one more that the database does not have."""
+    """The service's revisions, and one more that the database lacks."""
     config = ScriptDirectory.from_config(migrations.alembic_config())
     return [
         SimpleNamespace(revision="later"),
@@ -32,7 +32,7 @@ async def test_ready(client: AsyncClient) -> None:
     assert response.json() == {"status": "ok"}
 
 
-async def test_a_stale_schema_is_reported(
+async def test_stale_schema_is_reported(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts = SimpleNamespace(get_heads=lambda: ["later"], walk_revisions=later)
@@ -49,7 +49,7 @@ async def test_a_stale_schema_is_reported(
     assert "db upgrade" in logs[0]["event"]
 
 
-async def test_a_database_that_was_never_migrated_is_not_ready(
+async def test_unmigrated_database_is_not_ready(
     settings: CoreSettings, scratch_database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts = SimpleNamespace(get_heads=lambda: ["later"], walk_revisions=later)
@@ -63,10 +63,10 @@ async def test_a_database_that_was_never_migrated_is_not_ready(
     assert "db upgrade" in response.json()["detail"]
 
 
-async def test_a_newer_schema_is_that_of_the_next_version(
+async def test_newer_schema_is_ready(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever migrates before the new version is there does not put the old one out of service."""
+    """Migrating before the new version is deployed does not take the old one out of service."""
     monkeypatch.setattr(migrations, "_current_revisions", lambda _: {"later"})
 
     with capture_logs() as logs:
@@ -77,7 +77,9 @@ async def test_a_newer_schema_is_that_of_the_next_version(
     assert "newer version" in logs[0]["event"]
 
 
-async def test_ready_follows_the_database(settings: CoreSettings, migrated_database: URL) -> None:
+async def test_readiness_follows_the_database(
+    settings: CoreSettings, migrated_database: URL
+) -> None:
     async with detour(migrated_database) as way:
         await way.interrupt()
         elsewhere = settings.model_copy(update={"database_url": way.url})

@@ -1,4 +1,4 @@
-"""Nothing that a test does reaches the next one."""
+"""No test affects the next one."""
 
 import asyncio
 from typing import Any
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("shop_app")
 async def test_every_test_starts_clean(
     client: AsyncClient, session: AsyncSession, mode: str, run: int
 ) -> None:
-    """Each run would find the rows of the one before it, or fail to add them again."""
+    """Otherwise, a run would find the previous run's rows, or fail to add them again."""
     assert list(await session.scalars(select(Item))) == []
 
     await add_item(session, name="arranged")
@@ -41,14 +41,14 @@ async def test_every_test_starts_clean(
 async def test_every_test_has_an_empty_scratch_database(
     scratch_engine: AsyncEngine, run: int
 ) -> None:
-    """Each run would find the tables of the one before it."""
+    """Otherwise, a run would find the previous run's tables."""
     assert await table_names(scratch_engine) == set()
 
     async with scratch_engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
 
 
-async def test_rows_of_a_migration_come_back_as_they_were(scratch_engine: AsyncEngine) -> None:
+async def test_rows_from_migrations_are_restored(scratch_engine: AsyncEngine) -> None:
     cars = Table(
         "cars",
         MetaData(),
@@ -58,7 +58,7 @@ async def test_rows_of_a_migration_come_back_as_they_were(scratch_engine: AsyncE
     )
     async with scratch_engine.begin() as connection:
         await connection.run_sync(cars.create)
-        await connection.execute(cars.insert(), {"doors": 2, "options": {"colour": "red"}})
+        await connection.execute(cars.insert(), {"doors": 2, "options": {"color": "red"}})
         await connection.execute(cars.insert(), {"doors": 4})
     left = await Contents.of(scratch_engine)
 
@@ -72,7 +72,7 @@ async def test_rows_of_a_migration_come_back_as_they_were(scratch_engine: AsyncE
         assert (await connection.execute(without)).all() == [(4,)]
 
 
-def test_the_tests_have_a_database_of_their_own(
+def test_tests_use_a_separate_database(
     server: URL, database_url: URL, settings: CoreSettings
 ) -> None:
     assert database_url.database != server.database
@@ -80,7 +80,7 @@ def test_the_tests_have_a_database_of_their_own(
     assert CoreSettings.load().database_url == database_url
 
 
-async def test_many_objects_are_read_again_with_one_query(
+async def test_objects_are_reloaded_with_few_queries(
     session: AsyncSession, engine: AsyncEngine
 ) -> None:
     with_parts = await add_item(session, name="with parts", parts=[Part(), Part()])
@@ -103,11 +103,10 @@ async def test_many_objects_are_read_again_with_one_query(
 
     selects = [statement for statement in statements if statement.startswith("SELECT")]
     assert len(held) == 23
-    assert (
-        len(selects) <= 4
-    )  # items; items whose parts were read, and these parts twice; items whose parts were read, and these parts
+    # Items; items with loaded parts, and their parts.
+    assert len(selects) <= 4
 
 
-async def test_requests_at_once_name_the_marker(client: AsyncClient) -> None:
+async def test_concurrent_requests_name_the_marker(client: AsyncClient) -> None:
     with pytest.raises(OverlapError, match=r"@pytest\.mark\.committed"):
         await asyncio.gather(*(client.get("/items") for _ in range(5)))

@@ -1,4 +1,4 @@
-"""How long a request body can be."""
+"""Limits on the size of request bodies, and on the duration of tests."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from tests.proofs.kit import create_app, running
 
 
 @pytest.mark.parametrize(("length", "status"), [(0, 200), (9, 200), (10, 200), (11, 413)])
-async def test_the_limit_is_the_longest_body(
+async def test_body_up_to_the_limit_is_accepted(
     settings: CoreSettings, length: int, status: int
 ) -> None:
     app = create_app(settings.model_copy(update={"max_body_size": 10}))
@@ -31,7 +31,7 @@ async def test_the_limit_is_the_longest_body(
         assert response.json() == length
 
 
-async def test_parts_of_a_body_are_added_up() -> None:
+async def test_chunks_count_toward_the_limit() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for _ in range(3):
             received.append((await receive())["body"])
@@ -48,7 +48,7 @@ async def test_parts_of_a_body_are_added_up() -> None:
     assert received == [b"12345"] * 2
 
 
-async def test_other_than_http_has_no_limit() -> None:
+async def test_only_http_is_limited() -> None:
     seen: list[Any] = []
 
     async def app(*arguments: Any) -> None:
@@ -66,7 +66,7 @@ async def test_other_than_http_has_no_limit() -> None:
     assert seen == [scope, receive, send]
 
 
-async def test_a_test_that_waits_for_ever_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait() -> None:
         await asyncio.sleep(10)
         raise AssertionError
@@ -76,7 +76,7 @@ async def test_a_test_that_waits_for_ever_fails(monkeypatch: pytest.MonkeyPatch)
         await tests.core._limited(wait)()
 
 
-async def test_a_timeout_of_a_test_is_its_own() -> None:
+async def test_own_timeout_of_a_test_is_raised() -> None:
     async def wait() -> None:
         async with asyncio.timeout(0.01):
             await asyncio.sleep(10)

@@ -1,4 +1,4 @@
-"""How logs are written, and what a request's line has."""
+"""Log formats, and the contents of request log lines."""
 
 import importlib
 import json
@@ -21,7 +21,7 @@ from tests.proofs.kit import create_app, running
 from tests.proofs.logs import logging_configured
 
 
-def test_a_line_has_time_level_and_name(settings: CoreSettings) -> None:
+def test_line_has_time_level_and_name(settings: CoreSettings) -> None:
     with logging_configured(settings) as stdout:
         structlog.get_logger().info("ours")
         logging.getLogger("library").info("theirs")
@@ -33,7 +33,7 @@ def test_a_line_has_time_level_and_name(settings: CoreSettings) -> None:
     assert theirs["logger"] == "library"
 
 
-def test_what_is_bound_to_the_context_is_in_every_line(settings: CoreSettings) -> None:
+def test_bound_context_is_in_every_line(settings: CoreSettings) -> None:
     with (
         logging_configured(settings) as stdout,
         structlog.contextvars.bound_contextvars(request_id="abc"),
@@ -46,7 +46,7 @@ def test_what_is_bound_to_the_context_is_in_every_line(settings: CoreSettings) -
 
 
 @pytest.mark.parametrize(("level", "written"), [("WARNING", 0), ("INFO", 2)])
-def test_the_level_holds_for_the_service_and_for_libraries(
+def test_level_applies_to_service_and_libraries(
     settings: CoreSettings, level: str, written: int
 ) -> None:
     with logging_configured(settings.model_copy(update={"log_level": level})) as stdout:
@@ -63,7 +63,7 @@ def test_the_level_holds_for_the_service_and_for_libraries(
         *(("json", True, True), ("console", False, False)),
     ],
 )
-def test_only_people_at_a_terminal_get_lines_unless_told_otherwise(
+def test_default_format_depends_on_the_terminal(
     settings: CoreSettings,
     monkeypatch: pytest.MonkeyPatch,
     log_format: str,
@@ -82,7 +82,7 @@ def test_only_people_at_a_terminal_get_lines_unless_told_otherwise(
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_no_traceback_shows_local_variables(settings: CoreSettings, log_format: str) -> None:
+def test_logged_traceback_hides_local_variables(settings: CoreSettings, log_format: str) -> None:
     with logging_configured(settings.model_copy(update={"log_format": log_format})) as stdout:
         password = "hunter2"  # noqa: S105
         try:
@@ -95,7 +95,7 @@ def test_no_traceback_shows_local_variables(settings: CoreSettings, log_format: 
     assert "hunter2'" not in stdout.getvalue()
 
 
-def test_the_servers_own_handlers_are_removed(settings: CoreSettings) -> None:
+def test_server_handlers_are_removed(settings: CoreSettings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     with logging_configured(settings):
@@ -105,7 +105,7 @@ def test_the_servers_own_handlers_are_removed(settings: CoreSettings) -> None:
         assert logging.getLogger("uvicorn.error").propagate
 
 
-async def test_a_request_that_fails_is_logged_with_status_500(settings: CoreSettings) -> None:
+async def test_failed_request_is_logged_with_status_500(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     @app.get("/bug")
@@ -120,7 +120,7 @@ async def test_a_request_that_fails_is_logged_with_status_500(settings: CoreSett
     assert entry["status"] == 500
 
 
-async def test_what_a_request_takes_is_logged_in_milliseconds(
+async def test_duration_is_logged_in_milliseconds(
     app: FastAPI, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter([1.0, 3.5012345])
@@ -132,20 +132,20 @@ async def test_what_a_request_takes_is_logged_in_milliseconds(
 
 
 @pytest.mark.parametrize("sent", ["a" * 128, "A.b_c:d+/=-1"])
-async def test_a_usable_id_is_taken_over(client: AsyncClient, sent: str) -> None:
+async def test_valid_request_id_is_kept(client: AsyncClient, sent: str) -> None:
     response = await client.get("/health/live", headers={REQUEST_ID_HEADER: sent})
 
     assert response.headers[REQUEST_ID_HEADER] == sent
 
 
-async def test_each_request_without_an_id_gets_another_one(client: AsyncClient) -> None:
+async def test_generated_request_ids_are_unique(client: AsyncClient) -> None:
     ids = [(await client.get("/health/live")).headers[REQUEST_ID_HEADER] for _ in range(2)]
 
     assert ids[0] != ids[1]
     assert all(len(found) == 32 and int(found, 16) for found in ids)
 
 
-async def test_other_than_http_passes_unchanged() -> None:
+async def test_only_http_is_logged() -> None:
     seen: list[Any] = []
 
     async def app(*arguments: Any) -> None:
@@ -167,7 +167,7 @@ async def test_other_than_http_passes_unchanged() -> None:
 
 
 @pytest.mark.usefixtures("database_url")
-def test_a_server_configures_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_configures_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     configured: list[CoreSettings] = []
     monkeypatch.setattr("app.core.configure_logging", configured.append)
     monkeypatch.delitem(sys.modules, "app.asgi", raising=False)

@@ -1,4 +1,4 @@
-"""Sessions that only read, and the one session of a request."""
+"""Read-only sessions, and the single session per request."""
 
 import asyncio
 from typing import Annotated, Any
@@ -38,7 +38,7 @@ Writing = Annotated[AsyncSession, Depends(writing_guard)]
 
 @pytest.fixture
 def seen(app: FastAPI) -> list[AsyncSession]:
-    """The sessions that a request was given."""
+    """The sessions passed to a request."""
     seen: list[AsyncSession] = []
 
     async def note_reading(session: ReadSessionDep) -> None:
@@ -103,7 +103,7 @@ def seen(app: FastAPI) -> list[AsyncSession]:
         ("included-reader", False),
     ],
 )
-async def test_a_request_has_one_session(
+async def test_request_has_one_session(
     client: AsyncClient, seen: list[AsyncSession], path: str, only_reads: bool, mode: str
 ) -> None:
     response = await client.get(f"/proofs/{path}")
@@ -113,10 +113,10 @@ async def test_a_request_has_one_session(
     assert reads(seen[0]) is only_reads
 
 
-async def test_an_overridden_dependency_can_write(
+async def test_overridden_dependency_can_write(
     app: FastAPI, client: AsyncClient, seen: list[AsyncSession]
 ) -> None:
-    """FastAPI does not say what overrides a dependency depends on."""
+    """FastAPI does not report the dependencies of an override."""
     app.dependency_overrides[reading_guard] = writing_guard
 
     await client.get("/proofs/reader")
@@ -124,7 +124,7 @@ async def test_an_overridden_dependency_can_write(
     assert not reads(seen[0])
 
 
-async def test_a_web_socket_has_one_too(app: FastAPI) -> None:
+async def test_web_socket_has_one_session(app: FastAPI) -> None:
     seen: list[bool] = []
 
     @app.websocket("/proofs/socket")
@@ -158,7 +158,7 @@ async def test_a_web_socket_has_one_too(app: FastAPI) -> None:
     ids=str,
 )
 @pytest.mark.usefixtures("_shop_tables")
-async def test_a_reader_refuses_statements_that_write_or_lock(
+async def test_read_session_refuses_writes_and_locks(
     session_factories: tuple[SessionFactory, SessionFactory], statement: Any
 ) -> None:
     async with session_factories[1]() as session:
@@ -167,7 +167,7 @@ async def test_a_reader_refuses_statements_that_write_or_lock(
 
 
 @pytest.mark.usefixtures("_shop_tables")
-async def test_a_reader_reads(
+async def test_read_session_can_read(
     session_factories: tuple[SessionFactory, SessionFactory],
 ) -> None:
     async with session_factories[0]() as session:
@@ -186,7 +186,7 @@ async def test_a_reader_reads(
 
 @pytest.mark.usefixtures("_shop_tables")
 @pytest.mark.parametrize("action", ["flush", "commit"])
-async def test_a_reader_neither_flushes_nor_commits(
+async def test_read_session_refuses_flush_and_commit(
     session_factories: tuple[SessionFactory, SessionFactory], action: str
 ) -> None:
     async with session_factories[1]() as session:
@@ -198,7 +198,7 @@ async def test_a_reader_neither_flushes_nor_commits(
 
 
 @pytest.mark.usefixtures("shop_app")
-async def test_an_add_that_nobody_flushed_is_refused(app: FastAPI, client: AsyncClient) -> None:
+async def test_unflushed_add_is_refused(app: FastAPI, client: AsyncClient) -> None:
     @app.get("/proofs/add")
     async def add(session: ReadSessionDep) -> None:
         session.add(Item(name="lamp"))
@@ -207,7 +207,7 @@ async def test_an_add_that_nobody_flushed_is_refused(app: FastAPI, client: Async
         await client.get("/proofs/add")
 
 
-async def test_the_database_refuses_what_a_session_does_not_see(settings: CoreSettings) -> None:
+async def test_database_refuses_undetected_writes(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     @app.get("/proofs/sneak")
@@ -221,7 +221,7 @@ async def test_the_database_refuses_what_a_session_does_not_see(settings: CoreSe
 
 @pytest.mark.committed
 @pytest.mark.usefixtures("_shop_tables")
-async def test_a_reader_sees_one_snapshot(
+async def test_read_session_sees_one_snapshot(
     session_factories: tuple[SessionFactory, SessionFactory], session: AsyncSession
 ) -> None:
     async with session_factories[1]() as reader:
@@ -236,10 +236,10 @@ async def test_a_reader_sees_one_snapshot(
 
 @pytest.mark.committed
 @pytest.mark.usefixtures("shop_app")
-async def test_requests_that_read_and_then_write_do_not_fail(
+async def test_concurrent_read_then_write_succeeds(
     app: FastAPI, client: AsyncClient, session: AsyncSession
 ) -> None:
-    """On SQLite, a transaction that begins by reading could not write later."""
+    """On SQLite, a transaction that starts with a read could not write later."""
     item = await add_item(session, stock=0)
 
     @app.get("/proofs/count")

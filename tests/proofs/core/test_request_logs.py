@@ -10,7 +10,7 @@ from app.core import CoreSettings
 from tests.proofs.logs import logging_configured
 
 
-async def test_a_request_is_logged_with_its_id(client: AsyncClient) -> None:
+async def test_request_is_logged_with_its_id(client: AsyncClient) -> None:
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
         response = await client.get("/health/live?token=secret", headers={"X-Request-ID": "abc-1"})
 
@@ -23,7 +23,7 @@ async def test_a_request_is_logged_with_its_id(client: AsyncClient) -> None:
     assert entry["milliseconds"] >= 0
 
 
-async def test_a_path_cannot_control_a_terminal(client: AsyncClient) -> None:
+async def test_control_characters_in_a_path_are_escaped(client: AsyncClient) -> None:
     with capture_logs() as logs:
         await client.get("/%1b%5b31m/h%C3%A9")
 
@@ -31,9 +31,7 @@ async def test_a_path_cannot_control_a_terminal(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("sent", [None, "", "two\twords", "x" * 129, "{}"])
-async def test_a_request_without_a_usable_id_gets_one(
-    client: AsyncClient, sent: str | None
-) -> None:
+async def test_invalid_request_id_is_replaced(client: AsyncClient, sent: str | None) -> None:
     headers = {} if sent is None else {"X-Request-ID": sent}
     response = await client.get("/health/live", headers=headers)
 
@@ -41,7 +39,7 @@ async def test_a_request_without_a_usable_id_gets_one(
     assert len(response.headers["X-Request-ID"]) == 32
 
 
-def test_machines_get_json(settings: CoreSettings) -> None:
+def test_json_format_writes_json(settings: CoreSettings) -> None:
     with logging_configured(settings) as stdout:
         structlog.get_logger().info("ours", answer=42)
         logging.getLogger("uvicorn.error").warning("the server's: %s", "hello")
@@ -58,13 +56,13 @@ def test_machines_get_json(settings: CoreSettings) -> None:
     assert "locals" not in failed["exception"][0]["frames"][0]
 
 
-def test_the_server_does_not_log_requests_a_second_time(settings: CoreSettings) -> None:
+def test_access_log_of_the_server_is_disabled(settings: CoreSettings) -> None:
     with logging_configured(settings):
-        # What uvicorn asks, to know whether it has to put its line together.
+        # uvicorn checks this to decide whether to format an access log line.
         assert not logging.getLogger("uvicorn.access").hasHandlers()
 
 
-def test_people_get_lines(settings: CoreSettings) -> None:
+def test_console_format_writes_plain_lines(settings: CoreSettings) -> None:
     with logging_configured(settings.model_copy(update={"log_format": "console"})) as stdout:
         structlog.get_logger().info("hello", answer=42)
 

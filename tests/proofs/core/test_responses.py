@@ -80,7 +80,7 @@ async def test_every_error_is_a_problem(
     assert "secret" not in response.text
 
 
-async def test_a_body_that_does_not_announce_its_length_is_limited_too(
+async def test_body_without_content_length_is_limited(
     client: AsyncClient,
 ) -> None:
     async def body() -> AsyncIterator[bytes]:
@@ -93,14 +93,14 @@ async def test_a_body_that_does_not_announce_its_length_is_limited_too(
     assert response.headers["Content-Type"] == "application/problem+json"
 
 
-async def test_a_status_without_a_body_has_none(client: AsyncClient) -> None:
+async def test_304_has_no_body(client: AsyncClient) -> None:
     response = await client.get("/unchanged")
 
     assert response.status_code == 304
     assert response.content == b""
 
 
-async def test_an_invalid_request_says_what_is_wrong_but_not_what_was_sent(
+async def test_validation_error_omits_the_input(
     client: AsyncClient,
 ) -> None:
     response = await client.post("/people", json={"age": "hunter2"})
@@ -109,7 +109,7 @@ async def test_an_invalid_request_says_what_is_wrong_but_not_what_was_sent(
     assert "hunter2" not in response.text
 
 
-async def test_a_database_error_shows_its_statement_in_the_log_alone(client: AsyncClient) -> None:
+async def test_database_error_details_are_only_logged(client: AsyncClient) -> None:
     with capture_logs() as logs:
         response = await client.post("/sql", json={"value": "hunter2"})
 
@@ -121,7 +121,7 @@ async def test_a_database_error_shows_its_statement_in_the_log_alone(client: Asy
     assert "hunter2" not in "".join(str(value) for entry in logs for value in entry.values())
 
 
-async def test_without_a_free_connection_a_request_is_to_be_tried_again(
+async def test_exhausted_pool_returns_503(
     settings: CoreSettings,
 ) -> None:
     limits = {"database_pool_size": 1, "database_pool_timeout": 0.01}

@@ -1,4 +1,4 @@
-"""Migrations are written for what changes in the models."""
+"""Migrations are generated from changes to the models."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def forget_tables() -> None:
 
 
 def define_tables(*columns: Column[Any]) -> None:
-    """Define, or replace, the models of two tables, of which one refers to the other."""
+    """Define or replace the models of two tables, one of which refers to the other."""
     forget_tables()
     Table("proof_cars", Base.metadata, Column("id", Integer, primary_key=True), *columns)
     Table(
@@ -51,7 +51,7 @@ def _models_as_before() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_models_as_before")
-async def test_a_change_of_a_model_becomes_a_formatted_migration(
+async def test_model_changes_become_formatted_migrations(
     scratch_engine: AsyncEngine, migration_config: Config
 ) -> None:
     async def migrate(message: str) -> None:
@@ -64,7 +64,7 @@ async def test_a_change_of_a_model_becomes_a_formatted_migration(
 
     define_tables(
         Column("name", String(20), unique=True),
-        Column("colour", String(20)),
+        Column("color", String(20)),
         Column("made_at", DateTime, server_default=func.now()),
         Column("note", String(20), server_default=""),
         Column("sold", Boolean, server_default=false()),
@@ -73,7 +73,7 @@ async def test_a_change_of_a_model_becomes_a_formatted_migration(
     await migrate('add proof cars, """odd\\names"""')
     cars, wheels = (Base.metadata.tables[name] for name in ("proof_cars", "proof_wheels"))
     async with scratch_engine.begin() as connection:
-        await connection.execute(cars.insert(), {"id": 1, "name": "beetle", "colour": "red"})
+        await connection.execute(cars.insert(), {"id": 1, "name": "beetle", "color": "red"})
         await connection.execute(wheels.insert(), [{"car_id": 1}] * 4)
 
     define_tables(

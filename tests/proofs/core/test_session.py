@@ -1,4 +1,4 @@
-"""The test's session and the handlers' sessions see each other's work."""
+"""The test's session and the handlers' sessions see each other's changes."""
 
 import pytest
 from httpx2 import AsyncClient
@@ -11,7 +11,7 @@ from tests.proofs.shop import Item, Part
 pytestmark = pytest.mark.usefixtures("shop_app")
 
 
-async def test_a_handler_sees_what_the_test_arranged(
+async def test_handler_sees_rows_added_by_the_test(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     item = await add_item(session, name="lamp")
@@ -21,7 +21,7 @@ async def test_a_handler_sees_what_the_test_arranged(
     assert response.json() == [{"id": item.id, "name": "lamp", "stock": 0}]
 
 
-async def test_the_test_sees_what_a_handler_added(
+async def test_test_sees_rows_added_by_a_handler(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     await client.post("/items", json={"name": "lamp", "stock": 2})
@@ -35,7 +35,7 @@ async def test_the_test_sees_what_a_handler_added(
 @pytest.mark.parametrize(
     "mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
 )
-async def test_an_object_shows_what_a_handler_changed(
+async def test_object_shows_changes_by_a_handler(
     client: AsyncClient, session: AsyncSession, mode: str
 ) -> None:
     item = await add_item(session)
@@ -56,7 +56,7 @@ async def test_an_object_shows_what_a_handler_changed(
     assert (await session.scalars(select(Item))).one().stock == 4
 
 
-async def test_an_object_that_a_handler_deleted_is_gone(
+async def test_object_deleted_by_a_handler_is_gone(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     item = await add_item(session, parts=[Part(), Part()])
@@ -67,10 +67,10 @@ async def test_an_object_that_a_handler_deleted_is_gone(
     assert list(await session.scalars(select(Part))) == []
 
 
-async def test_what_goes_with_a_deleted_object_is_gone(
+async def test_objects_deleted_by_a_cascade_are_gone(
     client: AsyncClient, session: AsyncSession
 ) -> None:
-    """The item is in the session first, and its parts go with it."""
+    """The item is added before its part, and deleting it cascades to the part."""
     item = await add_item(session)
     part = Part(item_id=item.id)
     session.add(part)
@@ -83,7 +83,7 @@ async def test_what_goes_with_a_deleted_object_is_gone(
     assert part not in session
 
 
-async def test_related_objects_that_were_read_can_still_be_read(
+async def test_loaded_relationships_stay_readable(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     item = await add_item(session, parts=[Part(), Part()])
@@ -94,7 +94,7 @@ async def test_related_objects_that_were_read_can_still_be_read(
     assert item.parts == parts
 
 
-async def test_the_tests_rollback_undoes_only_its_own_work(
+async def test_rollback_keeps_changes_by_handlers(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     await client.post("/items", json={"name": "of the request"})

@@ -1,4 +1,4 @@
-"""What can be set, and what is refused."""
+"""Valid and invalid settings."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def url(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.usefixtures("url")
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings.load()
 
     assert settings.log_level == "INFO"
@@ -41,7 +41,7 @@ def test_the_defaults() -> None:
     ],
 )
 @pytest.mark.usefixtures("url")
-def test_a_value_out_of_range_is_refused(
+def test_value_out_of_range_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -82,21 +82,21 @@ def test_each_wrong_variable_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("url")
-def test_an_empty_variable_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_means_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_BODY_SIZE", "")
 
     assert CoreSettings.load().max_body_size == 1024 * 1024
 
 
 @pytest.mark.usefixtures("url")
-def test_a_file_is_read_and_what_it_has_for_others_is_ignored(tmp_path: Path) -> None:
+def test_env_file_is_read_and_unknown_names_are_ignored(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MAX_BODY_SIZE=7\nSOMEONE_ELSES=1\n")
 
     assert CoreSettings.load().max_body_size == 7
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_a_url_can_be_made_already(server: URL) -> None:
+def test_url_object_is_accepted(server: URL) -> None:
     assert CoreSettings.model_validate({"database_url": server}).database_url == server
 
 
@@ -108,7 +108,7 @@ def test_a_url_can_be_made_already(server: URL) -> None:
     ],
 )
 @pytest.mark.usefixtures("no_settings")
-def test_a_wrong_url_is_explained(url: str, words: str) -> None:
+def test_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError) as refused:
         CoreSettings.model_validate({"database_url": url})
 

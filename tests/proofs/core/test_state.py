@@ -1,4 +1,4 @@
-"""What the service finds out about its database when it starts, and what probes say."""
+"""Database checks at startup and in probes."""
 
 import asyncio
 import tomllib
@@ -17,7 +17,7 @@ from tests.proofs.kit import create_app, running
 
 
 def pending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a migration be pending."""
+    """Make a migration pending."""
 
     async def state(_: object) -> str:
         return "pending"
@@ -42,7 +42,7 @@ def slug() -> str:
         ({"2", "3"}, "newer"),
     ],
 )
-async def test_a_state_is_current_pending_or_newer(
+async def test_state_is_current_pending_or_newer(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, current: set[str], state: str
 ) -> None:
     revisions = [SimpleNamespace(revision=name) for name in ("2", "1")]
@@ -54,7 +54,7 @@ async def test_a_state_is_current_pending_or_newer(
         assert await migrations.state(connection) == state
 
 
-async def test_the_revisions_are_those_of_the_database_and_of_the_migrations(
+async def test_state_compares_database_and_migrations(
     engine: AsyncEngine, scratch_engine: AsyncEngine
 ) -> None:
     files = list(Path(migrations.__file__).parents[3].glob("migrations/versions/*.py"))
@@ -64,7 +64,7 @@ async def test_the_revisions_are_those_of_the_database_and_of_the_migrations(
         assert await migrations.state(empty) == ("pending" if files else "current")
 
 
-async def test_a_start_with_an_up_to_date_database_says_nothing(settings: CoreSettings) -> None:
+async def test_startup_with_current_schema_logs_nothing(settings: CoreSettings) -> None:
     with capture_logs() as logs:
         async with running(create_app(settings)):
             pass
@@ -72,7 +72,7 @@ async def test_a_start_with_an_up_to_date_database_says_nothing(settings: CoreSe
     assert logs == []
 
 
-async def test_a_start_without_a_database_warns_with_one_line(
+async def test_startup_without_database_logs_one_warning(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_: object) -> None:
@@ -89,7 +89,7 @@ async def test_a_start_without_a_database_warns_with_one_line(
     assert "code" in entry
 
 
-async def test_the_end_closes_all_connections(
+async def test_shutdown_closes_all_connections(
     settings: CoreSettings, scratch_database: URL
 ) -> None:
     app = create_app(settings.model_copy(update={"database_url": scratch_database}))
@@ -103,7 +103,7 @@ async def test_the_end_closes_all_connections(
     assert app.state.engine.pool is not pool
 
 
-async def test_a_database_that_is_too_slow_is_not_ready(
+async def test_slow_database_is_not_ready(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def wait(_: object) -> None:
@@ -119,7 +119,7 @@ async def test_a_database_that_is_too_slow_is_not_ready(
     assert response.json()["detail"] == "The database is busy or cannot be reached."
 
 
-async def test_a_stale_schema_says_what_to_run(
+async def test_stale_schema_names_the_command(
     client: AsyncClient, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pending(monkeypatch)
@@ -130,12 +130,12 @@ async def test_a_stale_schema_says_what_to_run(
     assert f"uv run {slug} db upgrade" in response.json()["detail"]
 
 
-def test_the_probe_answers_within_three_seconds() -> None:
-    """By then, the caller may no longer be waiting."""
+def test_probe_responds_within_three_seconds() -> None:
+    """Callers may stop waiting after that."""
     assert health.READY_TIMEOUT == 3
 
 
-async def test_a_body_that_is_too_long_is_logged_with_its_answer(settings: CoreSettings) -> None:
+async def test_oversized_body_is_logged_with_413(settings: CoreSettings) -> None:
     app = create_app(settings.model_copy(update={"max_body_size": 1}))
 
     @app.post("/")

@@ -1,4 +1,4 @@
-"""What a request does is committed before it is answered, or not at all."""
+"""A request's changes are committed before the response, or not at all."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ async def count(session: AsyncSession) -> int:
 
 
 def pool_is_full(engine: AsyncEngine) -> bool:
-    """Whether every connection is back."""
+    """Return whether all connections are back in the pool."""
     assert isinstance(engine.pool, AsyncAdaptedQueuePool)
     return engine.pool.checkedout() == 0
 
@@ -54,7 +54,7 @@ async def test_the_commit_comes_before_the_response(
 
 
 @pytest.mark.committed
-async def test_a_commit_that_fails_is_a_conflict(
+async def test_failed_commit_returns_409(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
     await add_item(session, name="lamp")
@@ -66,10 +66,8 @@ async def test_a_commit_that_fails_is_a_conflict(
     assert await count(session) == 1
 
 
-async def test_an_insert_that_fails_can_be_tried_again(
-    client: AsyncClient, session: AsyncSession
-) -> None:
-    """https://stackoverflow.com/q/77079297 asks for this."""
+async def test_failed_insert_can_be_retried(client: AsyncClient, session: AsyncSession) -> None:
+    """See https://stackoverflow.com/q/77079297."""
     arranged = await add_item(session, name="arranged")
     names = ["Max", "Cody", "Robin"]
 
@@ -82,9 +80,7 @@ async def test_an_insert_that_fails_can_be_tried_again(
     assert await count(session) == 3
 
 
-async def test_a_handler_may_commit_and_roll_back_itself(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_handler_can_commit_and_roll_back(client: AsyncClient, session: AsyncSession) -> None:
     response = await client.post("/items/in-two-transactions", json=["kept", "dropped", "last"])
 
     assert response.status_code == 201
@@ -93,7 +89,7 @@ async def test_a_handler_may_commit_and_roll_back_itself(
 
 
 @pytest.mark.committed
-async def test_a_raised_response_leaves_nothing_behind(
+async def test_http_exception_rolls_back(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
     response = await client.post("/items/then-raise", json={"name": "lamp"})
@@ -105,7 +101,7 @@ async def test_a_raised_response_leaves_nothing_behind(
 
 
 @pytest.mark.committed
-async def test_an_unexpected_error_leaves_nothing_behind(
+async def test_unexpected_error_rolls_back(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
     with pytest.raises(ZeroDivisionError):
@@ -116,19 +112,15 @@ async def test_an_unexpected_error_leaves_nothing_behind(
 
 
 @pytest.mark.committed
-async def test_a_response_that_fails_validation_leaves_nothing_behind(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_invalid_response_rolls_back(client: AsyncClient, session: AsyncSession) -> None:
     with pytest.raises(ResponseValidationError):
         await client.post("/items/then-answer-badly", json={"name": "too long a name"})
 
     assert await count(session) == 0
 
 
-async def test_a_session_is_closed_when_its_request_has_committed(
-    app: FastAPI, client: AsyncClient
-) -> None:
-    """What is added to it later would be lost."""
+async def test_session_is_closed_after_commit(app: FastAPI, client: AsyncClient) -> None:
+    """Objects added to it later would be lost."""
     kept: list[AsyncSession] = []
 
     @app.get("/keep")
@@ -141,7 +133,7 @@ async def test_a_session_is_closed_when_its_request_has_committed(
         await kept[0].execute(select(Item))
 
 
-async def test_a_row_that_was_removed_meanwhile_is_a_conflict(
+async def test_concurrently_deleted_row_returns_409(
     app: FastAPI, client: AsyncClient, session: AsyncSession
 ) -> None:
     item = await add_item(session)
@@ -159,7 +151,7 @@ async def test_a_row_that_was_removed_meanwhile_is_a_conflict(
 
 
 @pytest.mark.committed
-async def test_a_cancelled_request_leaves_nothing_behind(
+async def test_canceled_request_rolls_back(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
     request = asyncio.create_task(client.post("/items/then-be-cancelled", json={"name": "lamp"}))
@@ -172,7 +164,7 @@ async def test_a_cancelled_request_leaves_nothing_behind(
 
 
 @pytest.mark.committed
-async def test_a_request_cancelled_while_it_waits_for_another_leaves_nothing_behind(
+async def test_canceled_waiting_request_rolls_back(
     client: AsyncClient, session: AsyncSession, engine: AsyncEngine, session_factory: SessionFactory
 ) -> None:
     async with session_factory() as other:

@@ -15,7 +15,7 @@ from app.core.dialect import DRIVER
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_a_wrong_setting_is_one_sentence(
+def test_wrong_setting_prints_one_sentence(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)

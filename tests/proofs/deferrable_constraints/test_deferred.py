@@ -1,4 +1,4 @@
-"""A constraint that is checked only by the commit."""
+"""Constraints that are checked only at commit."""
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -30,7 +30,7 @@ async def review(item_id: int, session: SessionDep) -> None:
 
 @pytest.mark.committed
 @pytest.mark.usefixtures("shop_app")
-async def test_a_deferred_violation_is_a_conflict(
+async def test_deferred_violation_returns_409(
     app: FastAPI, client: AsyncClient, session: AsyncSession, engine: AsyncEngine
 ) -> None:
     app.include_router(router)

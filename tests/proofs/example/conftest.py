@@ -1,4 +1,4 @@
-"""The proofs of the example need the service's own application."""
+"""The example's proofs use the complete application."""
 
 from collections.abc import Callable
 

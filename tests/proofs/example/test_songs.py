@@ -1,4 +1,4 @@
-"""The example: what its routes document, store, and take."""
+"""The example: OpenAPI documentation, storage, and limits."""
 
 from datetime import date
 from typing import Any
@@ -55,7 +55,7 @@ async def test_text_is_stored_without_spaces_around_it(client: AsyncClient) -> N
         ({"genre": "pop"}, 422),
     ],
 )
-async def test_an_update_changes_what_is_given(
+async def test_update_changes_only_given_fields(
     client: AsyncClient, session: AsyncSession, change: dict[str, Any], status: int
 ) -> None:
     song = await store_song(session, title="A", artist="B", released_on=date(2020, 1, 1))
@@ -68,9 +68,7 @@ async def test_an_update_changes_what_is_given(
     assert (await client.get(f"/songs/{song.id}")).json() == expected
 
 
-async def test_an_update_says_which_field_cannot_be_removed(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_update_names_the_required_field(client: AsyncClient, session: AsyncSession) -> None:
     song = await store_song(session)
     response = await client.patch(f"/songs/{song.id}", json={"artist": None})
 
@@ -80,7 +78,7 @@ async def test_an_update_says_which_field_cannot_be_removed(
 @pytest.mark.parametrize(
     ("song_id", "status"), [("0", 422), ("1", 404), ("2147483647", 404), ("2147483648", 422)]
 )
-async def test_ids_are_those_that_the_column_can_have(
+async def test_ids_are_limited_to_the_column_range(
     client: AsyncClient, song_id: str, status: int
 ) -> None:
     assert (await client.get(f"/songs/{song_id}")).status_code == status
@@ -104,13 +102,13 @@ async def test_ids_are_those_that_the_column_can_have(
         ({"released_on__gte": "soon"}, 422),
     ],
 )
-async def test_what_a_list_can_be_asked_for(
+async def test_list_parameters_are_validated(
     client: AsyncClient, params: dict[str, Any], status: int
 ) -> None:
     assert (await client.get("/songs", params=params)).status_code == status
 
 
-async def test_a_filter_ignores_spaces_around_its_value(
+async def test_filter_ignores_spaces_around_its_value(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     await store_song(session, title="Hung Up", artist="Madonna")
@@ -119,7 +117,7 @@ async def test_a_filter_ignores_spaces_around_its_value(
         assert (await client.get("/songs", params={name: value})).json()["total"] == 1
 
 
-async def test_a_page_has_what_it_was_asked_for(client: AsyncClient, session: AsyncSession) -> None:
+async def test_page_follows_limit_and_offset(client: AsyncClient, session: AsyncSession) -> None:
     songs = await store_songs(session, 5)
 
     page = (await client.get("/songs", params={"limit": 2, "offset": 1})).json()
@@ -146,7 +144,7 @@ async def test_each_field_can_order_a_list(
     assert len(set(up)) == 3
 
 
-async def test_a_filter_by_date_includes_its_beginning_alone(
+async def test_date_filter_includes_only_its_start(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     for day in (1, 2, 3):
@@ -158,7 +156,7 @@ async def test_a_filter_by_date_includes_its_beginning_alone(
     assert [song["released_on"] for song in page["items"]] == ["2020-01-02"]
 
 
-async def test_the_routes_are_documented_as_one_group(app: FastAPI) -> None:
+async def test_routes_are_documented_as_one_group(app: FastAPI) -> None:
     paths = app.openapi()["paths"]
 
     songs = [
@@ -171,7 +169,7 @@ async def test_the_routes_are_documented_as_one_group(app: FastAPI) -> None:
     assert all("Song" in str(operation) for operation in songs[:4])
 
 
-async def test_answers_have_the_documented_members(
+async def test_responses_have_the_documented_members(
     app: FastAPI, client: AsyncClient, session: AsyncSession
 ) -> None:
     schemas = app.openapi()["components"]["schemas"]
@@ -185,7 +183,7 @@ async def test_answers_have_the_documented_members(
     assert schemas["SongUpdate"]["additionalProperties"] is False
 
 
-async def test_the_table_has_an_index_and_a_constraint(engine: AsyncEngine) -> None:
+async def test_table_has_index_and_constraint(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         indexes, unique = await connection.run_sync(
             lambda sync: (
@@ -205,7 +203,7 @@ async def test_columns_hold_200_characters(session: AsyncSession) -> None:
     assert (len(song.title), len(song.artist)) == (200, 200)
 
 
-async def test_an_import_counts_over_batches(
+async def test_import_counts_across_batches(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "BATCH_SIZE", 2)
@@ -216,7 +214,7 @@ async def test_an_import_counts_over_batches(
         await import_songs(session, [lines[0], "x,y\n", "y,y\n", lines[4], lines[5]])
 
 
-async def test_what_is_refused_otherwise_is_raised(
+async def test_other_integrity_errors_are_raised(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def find_nothing(*_: object) -> None:
@@ -237,7 +235,7 @@ async def test_what_is_refused_otherwise_is_raised(
         (["title,artist\n", "A,B\n", 'C,"D\n'], "Line 3: unexpected end of data."),
     ],
 )
-async def test_a_wrong_line_is_explained(
+async def test_invalid_line_is_explained(
     session: AsyncSession, lines: list[str], message: str
 ) -> None:
     with pytest.raises(SongImportError) as refused:
@@ -257,7 +255,7 @@ async def test_text_that_is_not_utf_8_is_located(session: AsyncSession) -> None:
 
 
 @pytest.mark.committed
-async def test_an_import_says_how_many_and_shows_its_progress(
+async def test_import_shows_count_and_progress(
     run: Cli,
     session: AsyncSession,
     tmp_path: Any,
@@ -285,7 +283,7 @@ async def test_an_import_says_how_many_and_shows_its_progress(
     assert len((await session.scalars(select(Song))).all()) == 2
 
 
-async def test_lines_may_end_in_any_way_and_cells_have_several(
+async def test_line_endings_are_preserved(
     run: Cli, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
@@ -302,7 +300,7 @@ async def test_lines_may_end_in_any_way_and_cells_have_several(
     assert seen == ["title,artist\r\n", '"A\r\n', 'B",C\r\n']
 
 
-async def test_a_file_that_may_not_be_read_is_refused(
+async def test_unreadable_file_is_refused(
     run: Cli, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "songs.csv").touch()
@@ -313,11 +311,11 @@ async def test_a_file_that_may_not_be_read_is_refused(
     assert outcome == 2
 
 
-async def test_a_folder_is_no_file(run: Cli, tmp_path: Any) -> None:
+async def test_folder_is_refused(run: Cli, tmp_path: Any) -> None:
     assert await run("songs", "import", str(tmp_path)) == 2
 
 
-async def test_songs_need_a_subcommand(
+async def test_songs_requires_a_subcommand(
     run: Cli, server: URL, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await run("songs", url=server) in (0, 2)

@@ -7,16 +7,16 @@ from app.core.dialect import DRIVER
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
-def test_a_missing_url_is_one_sentence() -> None:
+def test_missing_url_prints_one_sentence() -> None:
     with pytest.raises(SystemExit, match=r"^DATABASE_URL is not set: .*\.$"):
         CoreSettings.load()
 
 
 @pytest.mark.parametrize(
     ("rest", "words"),
-    [("localhost/name?colour=red", "option colour"), ("localhost:99999/name", "port")],
+    [("localhost/name?color=red", "option color"), ("localhost:99999/name", "port")],
 )
-def test_a_url_that_the_driver_would_not_take_is_one_sentence(rest: str, words: str) -> None:
+def test_unsupported_url_prints_one_sentence(rest: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CoreSettings.model_validate({"database_url": f"{DRIVER}://{rest}"})
 

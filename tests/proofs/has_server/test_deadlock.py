@@ -6,7 +6,7 @@ from tests.proofs.detour import DEADLOCK
 from tests.proofs.kit import create_app, running
 
 
-async def test_a_lost_deadlock_is_503(settings: CoreSettings) -> None:
+async def test_deadlock_returns_503(settings: CoreSettings) -> None:
     app = create_app(settings)
 
     @app.post("/deadlock")

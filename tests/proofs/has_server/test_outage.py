@@ -1,4 +1,4 @@
-"""The database goes away while the service has connections to it."""
+"""Outages of the database while the service is connected to it."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.proofs.kit import create_app, running
 from tests.proofs.relay import Relay, Streams
 
 
-async def test_requests_fail_while_it_is_away_and_work_when_it_is_back(
+async def test_requests_recover_after_an_outage(
     settings: CoreSettings, migrated_database: URL
 ) -> None:
     async with detour(migrated_database) as way:
@@ -34,7 +34,7 @@ async def test_requests_fail_while_it_is_away_and_work_when_it_is_back(
             assert await statuses(client) == {("/one", 200), ("/health/ready", 200)}
 
 
-async def test_a_server_that_says_nothing_is_out_of_reach(
+async def test_silent_server_is_unreachable(
     server: URL, settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silence() -> Streams:
@@ -51,7 +51,7 @@ async def test_a_server_that_says_nothing_is_out_of_reach(
     assert response.status_code == 503
 
 
-async def test_a_start_says_why_the_database_cannot_be_used(
+async def test_startup_logs_why_the_database_is_unavailable(
     settings: CoreSettings, migrated_database: URL
 ) -> None:
     url = migrated_database.set(database="no_such_database")

@@ -1,4 +1,4 @@
-"""The port of a database's server."""
+"""Port of the database server."""
 
 import pytest
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ def test_each_port_is_accepted(port: int) -> None:
 
 
 @pytest.mark.parametrize("port", [0, 65536])
-def test_a_port_that_does_not_exist_is_refused(port: int) -> None:
+def test_invalid_port_is_refused(port: int) -> None:
     url = f"{DRIVER}://localhost:{port}/name"
 
     with pytest.raises(ValidationError, match="its port must be between 1 and 65535"):

@@ -30,7 +30,7 @@ async def _table(engine: AsyncEngine) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("_table")
-async def test_text_has_all_of_unicode(engine: AsyncEngine) -> None:
+async def test_all_of_unicode_is_stored(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.execute(names.insert(), {"name": "ü漢🎵"})
 
@@ -38,13 +38,13 @@ async def test_text_has_all_of_unicode(engine: AsyncEngine) -> None:
 
 
 @pytest.mark.usefixtures("_table")
-async def test_a_value_that_does_not_fit_is_refused(engine: AsyncEngine) -> None:
+async def test_oversized_value_is_refused(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         with pytest.raises(DataError):
             await connection.execute(names.insert(), {"name": "too long"})
 
 
-async def test_a_connection_comes_back_without_a_transaction(engine: AsyncEngine) -> None:
+async def test_connection_comes_back_without_a_transaction(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         await driver.begin()
@@ -57,7 +57,7 @@ async def test_times_are_in_utc(engine: AsyncEngine) -> None:
         assert await connection.scalar(text("SELECT NOW() = UTC_TIMESTAMP()"))
 
 
-def test_a_url_without_a_database_is_refused() -> None:
+def test_url_without_a_database_is_refused() -> None:
     with pytest.raises(ValidationError, match="must name a database"):
         CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/"})
 
@@ -79,7 +79,7 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
         await asyncio.wait_for(waiting, timeout=5)
 
 
-async def test_who_waits_too_long_to_migrate_gives_up(
+async def test_migration_lock_times_out(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.core.migrations.dialect.LOCK_TIMEOUT", 0)

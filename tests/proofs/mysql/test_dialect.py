@@ -1,4 +1,4 @@
-"""MySQL: settings of its connections, which errors are temporary, and URLs."""
+"""MySQL: connection settings, temporary errors, and URLs."""
 
 import asyncio
 from typing import Any, cast
@@ -22,7 +22,7 @@ def raised(*args: object, invalidated: bool = False) -> DBAPIError:
 
 
 @pytest.mark.parametrize("code", [1040, 1053, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2006, 2013])
-def test_what_is_to_be_tried_again(code: int) -> None:
+def test_temporary_errors_are_recognized(code: int) -> None:
     assert is_unavailable(raised(code, "hunter2"))
     assert error_code(raised(code, "hunter2")) == code
 
@@ -30,12 +30,12 @@ def test_what_is_to_be_tried_again(code: int) -> None:
 @pytest.mark.parametrize(
     "code", [1041, 1054, 1062, 1064, 1146, 1204, 1206, 1214, 1227, 1928, 2004, 2007, 2014]
 )
-def test_what_is_not_to_be_tried_again(code: int) -> None:
+def test_other_errors_are_permanent(code: int) -> None:
     assert not is_unavailable(raised(code, "hunter2"))
     assert is_unavailable(raised(code, "hunter2", invalidated=True))
 
 
-def test_an_error_without_a_number_has_no_code() -> None:
+def test_error_without_a_number_has_no_code() -> None:
     assert error_code(raised()) is None
     assert error_code(DBAPIError("SELECT 1", {}, cast("Any", None))) is None
 
@@ -49,7 +49,7 @@ def test_an_error_without_a_number_has_no_code() -> None:
         *("ssl_cert=c", "ssl_check_hostname=true", "ssl_cipher=c", "ssl_key=k"),
     ],
 )
-def test_an_option_of_the_driver_is_accepted(option: str) -> None:
+def test_driver_options_are_accepted(option: str) -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name?{option}"})
 
     name, _, value = option.partition("=")
@@ -63,12 +63,12 @@ def test_an_option_of_the_driver_is_accepted(option: str) -> None:
         (f"{DRIVER}://localhost/name?tls=1&a=b", "the option a, tls; those for TLS"),
     ],
 )
-def test_a_wrong_url_is_explained(url: str, words: str) -> None:
+def test_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CoreSettings.model_validate({"database_url": url})
 
 
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name"})
 
     assert settings.database_pool_size == 10
@@ -77,18 +77,18 @@ def test_the_defaults() -> None:
     assert migration_dialect.LOCK_TIMEOUT == 600
 
 
-def test_how_the_pool_is_made(settings: CoreSettings) -> None:
+def test_pool_options(settings: CoreSettings) -> None:
     limits = {"database_pool_size": 2, "database_pool_timeout": 0.25}
     engine = create_engine(settings.model_copy(update=limits))
     pool = cast("Any", engine.pool)
 
     assert (pool.size(), pool._max_overflow, pool._timeout) == (2, 0, 0.25)
-    # Less than the server's default wait_timeout of eight hours.
+    # Below the server's default wait_timeout of eight hours.
     assert pool._recycle == 3600
     assert engine.sync_engine.hide_parameters
 
 
-async def test_how_sessions_are_set_up(engine: AsyncEngine) -> None:
+async def test_session_settings(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         mode, zone, charset, server_mode = (
             await connection.execute(
@@ -100,7 +100,7 @@ async def test_how_sessions_are_set_up(engine: AsyncEngine) -> None:
     assert (zone, charset) == ("+00:00", "utf8mb4")
 
 
-async def test_a_connection_comes_back_without_a_transaction(settings: CoreSettings) -> None:
+async def test_connection_comes_back_without_a_transaction(settings: CoreSettings) -> None:
     engine = create_engine(settings)
     rollbacks: list[bool] = []
     for begins in (True, False):
@@ -114,7 +114,7 @@ async def test_a_connection_comes_back_without_a_transaction(settings: CoreSetti
     assert rollbacks == [False, False]
 
 
-async def test_a_server_that_does_not_answer_is_out_of_reach(
+async def test_connection_attempt_times_out(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def wait(*_: Any, **__: Any) -> Any:
@@ -132,9 +132,7 @@ async def test_a_server_that_does_not_answer_is_out_of_reach(
     assert is_unavailable(refused.value)
 
 
-async def test_the_reading_engine_refuses_to_write(
-    read_engine: AsyncEngine, scratch_database: URL
-) -> None:
+async def test_read_engine_refuses_writes(read_engine: AsyncEngine, scratch_database: URL) -> None:
     elsewhere = text(f"CREATE TABLE `{scratch_database.database}`.cars (id INTEGER)")
     async with read_engine.connect() as connection:
         with pytest.raises(DBAPIError) as refused:
@@ -143,7 +141,7 @@ async def test_the_reading_engine_refuses_to_write(
     assert error_code(refused.value) == 1792
 
 
-def test_a_table_can_have_another_character_set() -> None:
+def test_table_can_override_the_character_set() -> None:
     cars = Table("cars", MetaData(), Column("id", Integer, primary_key=True))
     old = Table("old", MetaData(), Column("id", Integer, primary_key=True), mysql_charset="ascii")
 
@@ -151,11 +149,11 @@ def test_a_table_can_have_another_character_set() -> None:
     assert old.dialect_options["mysql"]["charset"] == "ascii"
 
 
-def test_each_migration_is_recorded_as_soon_as_it_is_done() -> None:
+def test_migrations_are_recorded_one_by_one() -> None:
     assert migration_dialect.OPTIONS == {"transaction_per_migration": True}
 
 
-async def test_the_lock_is_that_of_the_database_and_is_released(engine: AsyncEngine) -> None:
+async def test_lock_is_per_database_and_released(engine: AsyncEngine) -> None:
     free = text("SELECT is_free_lock(concat('migrations of ', database()))")
     async with engine.connect() as connection:
         lock = await connection.run_sync(migrating)

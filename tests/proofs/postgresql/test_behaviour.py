@@ -28,8 +28,8 @@ async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
             await asyncio.wait_for(waiting, timeout=5)
 
 
-async def test_a_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -> None:
-    """The driver's message quotes it."""
+async def test_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -> None:
+    """The driver's message quotes the value."""
     app = create_app(settings)
 
     @app.get("/broken")
@@ -45,10 +45,10 @@ async def test_a_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -
     assert "hunter2" not in str(shown)
 
 
-async def test_through_pgbouncer_no_statement_is_prepared_under_a_name_used_before(
+async def test_statement_names_are_unique_with_pgbouncer(
     settings: CoreSettings,
 ) -> None:
-    """Another client may have taken the server connection, and the name, meanwhile."""
+    """Another client can use the same server connection, and the same names, in between."""
     engine = create_engine(settings.model_copy(update={"database_pgbouncer": True}))
 
     names: set[str] = set()

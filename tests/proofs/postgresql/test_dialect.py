@@ -1,4 +1,4 @@
-"""PostgreSQL: settings of its connections, which errors are temporary, and URLs."""
+"""PostgreSQL: connection settings, temporary errors, and URLs."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -32,13 +32,13 @@ def raised(code: str | None, *, invalidated: bool = False) -> DBAPIError:
         *("57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03"),
     ],
 )
-def test_what_is_to_be_tried_again(code: str) -> None:
+def test_temporary_errors_are_recognized(code: str) -> None:
     assert is_unavailable(raised(code))
     assert error_code(raised(code)) == code
 
 
 @pytest.mark.parametrize("code", [None, "23505", "42P01", "57014", "53200", "40002", "55006"])
-def test_what_is_not_to_be_tried_again(code: str | None) -> None:
+def test_other_errors_are_permanent(code: str | None) -> None:
     assert not is_unavailable(raised(code))
     assert is_unavailable(raised(code, invalidated=True))
     assert error_code(raised(code)) == code
@@ -52,7 +52,7 @@ def test_what_is_not_to_be_tried_again(code: str | None) -> None:
         *("gsslib=sspi", "prepared_statement_cache_size=0"),
     ],
 )
-def test_an_option_of_the_driver_is_accepted(option: str) -> None:
+def test_driver_options_are_accepted(option: str) -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name?{option}"})
 
     name, _, value = option.partition("=")
@@ -65,12 +65,12 @@ def test_an_option_of_the_driver_is_accepted(option: str) -> None:
         (f"{DRIVER}://localhost/name?sslmode=require&a=b", "the option a, sslmode; libpq's"),
     ],
 )
-def test_a_wrong_url_is_explained(url: str, words: str) -> None:
+def test_wrong_url_is_explained(url: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CoreSettings.model_validate({"database_url": url})
 
 
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings.model_validate({"database_url": f"{DRIVER}://localhost/name"})
 
     assert settings.database_pgbouncer is False
@@ -79,7 +79,7 @@ def test_the_defaults() -> None:
     assert dialect.CONNECT_TIMEOUT == 5
 
 
-def test_how_the_pool_is_made(settings: CoreSettings) -> None:
+def test_pool_options(settings: CoreSettings) -> None:
     limits = {"database_pool_size": 2, "database_pool_timeout": 0.25}
     engine = create_engine(settings.model_copy(update=limits))
     pool = cast("Any", engine.pool)
@@ -96,7 +96,7 @@ def test_with_pgbouncer_there_is_no_pool(settings: CoreSettings) -> None:
 
 
 @pytest.mark.parametrize("pgbouncer", [True, False])
-async def test_what_the_driver_is_told(
+async def test_driver_options(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch, pgbouncer: bool
 ) -> None:
     told: dict[str, Any] = {}
@@ -127,7 +127,7 @@ async def test_what_the_driver_is_told(
         (TimeoutError(), "the connection attempt timed out"),
     ],
 )
-async def test_a_connection_that_fails_is_an_error_of_the_database(
+async def test_failed_connection_raises_database_error(
     settings: CoreSettings, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
 ) -> None:
     async def fail(*_: Any, **__: Any) -> Any:
@@ -144,7 +144,7 @@ async def test_a_connection_that_fails_is_an_error_of_the_database(
 
 
 @pytest.mark.parametrize("pgbouncer", [True, False])
-async def test_the_reading_engine_reads_one_snapshot(
+async def test_read_engine_reads_one_snapshot(
     settings: CoreSettings, engine: AsyncEngine, pgbouncer: bool
 ) -> None:
     reader = create_engine(
@@ -181,12 +181,12 @@ def test_server_defaults_are_compared(kind: Any, found: Any, default: Any, diffe
     assert compare(None, None, column("x", kind), found, given, None) is differs
 
 
-def test_pending_migrations_are_one_transaction() -> None:
+def test_pending_migrations_share_one_transaction() -> None:
     assert migration_dialect.OPTIONS["transaction_per_migration"] is False
 
 
-async def test_the_lock_ends_with_the_migrations(engine: AsyncEngine) -> None:
-    """A connection that has migrated may do other work, which nobody has to wait for."""
+async def test_lock_is_released_after_migrations(engine: AsyncEngine) -> None:
+    """After migrating, the connection can do other work without blocking other migrations."""
     locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
     async with engine.connect() as connection:
         assert connection.sync_connection

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.migrations.dialect import OPTIONS
 
 
-def cars(*colours: str) -> MetaData:
+def cars(*colors: str) -> MetaData:
     metadata = MetaData()
-    if colours:
-        Table("cars", metadata, Column("colour", Enum(*colours, name="colour")))
+    if colors:
+        Table("cars", metadata, Column("color", Enum(*colors, name="color")))
     return metadata
 
 

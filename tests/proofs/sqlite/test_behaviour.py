@@ -11,12 +11,12 @@ from app.core.migrations.dialect import migrating
 from tests.proofs.kit import create_app, running
 
 
-def test_a_url_without_a_file_is_refused() -> None:
+def test_url_without_a_file_is_refused() -> None:
     with pytest.raises(ValidationError, match="must name a file"):
         CoreSettings.model_validate({"database_url": f"{DRIVER}:///:memory:"})
 
 
-async def test_a_reader_neither_waits_for_a_writer_nor_holds_it_up(scratch_database: URL) -> None:
+async def test_readers_and_writers_do_not_block_each_other(scratch_database: URL) -> None:
     settings = CoreSettings(database_url=scratch_database, database_busy_timeout=0.1)
     async with (
         open_engine(settings) as engine,
@@ -32,7 +32,7 @@ async def test_a_reader_neither_waits_for_a_writer_nor_holds_it_up(scratch_datab
         assert await reader.scalar(text("SELECT count(*) FROM cars")) == 0  # one snapshot
 
 
-async def test_statements_can_be_their_own_transactions(scratch_database: URL) -> None:
+async def test_autocommit_is_supported(scratch_database: URL) -> None:
     engine = create_engine(CoreSettings(database_url=scratch_database))
     alone = engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -49,7 +49,7 @@ async def test_statements_can_be_their_own_transactions(scratch_database: URL) -
     await engine.dispose()
 
 
-async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: URL) -> None:
+async def test_migration_that_breaks_a_foreign_key_is_rolled_back(scratch_database: URL) -> None:
     engine = create_engine(CoreSettings(database_url=scratch_database))
 
     def migrate(connection: Connection) -> None:
@@ -66,7 +66,7 @@ async def test_a_migration_that_breaks_a_reference_is_undone(scratch_database: U
     await engine.dispose()
 
 
-async def test_a_request_that_waits_too_long_for_a_writer_is_to_be_tried_again(
+async def test_write_lock_timeout_returns_503(
     settings: CoreSettings, migrated_database: URL
 ) -> None:
     impatient = settings.model_copy(

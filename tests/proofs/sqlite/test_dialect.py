@@ -1,4 +1,4 @@
-"""SQLite: settings of its connections, which errors are temporary, and migrations."""
+"""SQLite: connection settings, temporary errors, and migrations."""
 
 import sqlite3
 from types import SimpleNamespace
@@ -44,7 +44,7 @@ def test_which_errors_are_temporary(code: int | None, temporary: bool) -> None:
     assert is_unavailable(raised(code)) == temporary
 
 
-def test_an_error_has_the_manuals_name() -> None:
+def test_error_has_its_documented_name() -> None:
     assert error_code(raised(5, "SQLITE_BUSY")) == "SQLITE_BUSY"
     assert error_code(raised(None)) is None
 
@@ -58,13 +58,13 @@ def test_an_error_has_the_manuals_name() -> None:
         ("/file:app.db?uri=true", "it must name a file"),
     ],
 )
-def test_a_url_names_a_file(rest: str, words: str) -> None:
+def test_url_names_a_file(rest: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         CoreSettings.model_validate({"database_url": f"{DRIVER}://{rest}"})
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     settings = CoreSettings()
 
     assert str(settings.database_url) == f"{DRIVER}:///app.db"
@@ -73,7 +73,7 @@ def test_the_defaults() -> None:
         CoreSettings(database_busy_timeout=0)
 
 
-async def test_how_connections_are_set_up(scratch_database: URL) -> None:
+async def test_connection_settings(scratch_database: URL) -> None:
     settings = CoreSettings(
         _env_file=None,
         database_url=scratch_database,
@@ -100,7 +100,7 @@ async def test_how_connections_are_set_up(scratch_database: URL) -> None:
     assert engine.sync_engine.hide_parameters
 
 
-async def test_a_connection_comes_back_without_a_transaction(scratch_database: URL) -> None:
+async def test_connection_comes_back_without_a_transaction(scratch_database: URL) -> None:
     engine = create_engine(CoreSettings(database_url=scratch_database))
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -111,7 +111,7 @@ async def test_a_connection_comes_back_without_a_transaction(scratch_database: U
     assert not in_transaction
 
 
-async def test_a_writer_has_its_lock_from_the_beginning(scratch_database: URL) -> None:
+async def test_write_transaction_locks_immediately(scratch_database: URL) -> None:
     settings = CoreSettings(database_url=scratch_database, database_busy_timeout=0.01)
     async with (
         open_engine(settings) as engine,
@@ -128,7 +128,7 @@ async def test_a_writer_has_its_lock_from_the_beginning(scratch_database: URL) -
     assert is_unavailable(refused.value)
 
 
-async def test_a_file_that_cannot_be_opened_leaves_no_thread(
+async def test_unopenable_file_leaves_no_thread(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected: list[object] = []
@@ -144,7 +144,7 @@ async def test_a_file_that_cannot_be_opened_leaves_no_thread(
     assert connected == []
 
 
-async def test_the_reading_engine_refuses_to_write(scratch_database: URL) -> None:
+async def test_read_engine_refuses_writes(scratch_database: URL) -> None:
     settings = CoreSettings(database_url=scratch_database)
     async with (
         open_engine(settings) as engine,
@@ -160,7 +160,7 @@ async def test_the_reading_engine_refuses_to_write(scratch_database: URL) -> Non
 
 
 @pytest.mark.parametrize("name", ["a b", "a%20b", "a#b", "a?b", "ä"])
-async def test_a_file_can_have_any_name(tmp_path: Any, name: str) -> None:
+async def test_file_can_have_any_name(tmp_path: Any, name: str) -> None:
     url = URL.create(DRIVER, database=f"{tmp_path}/{name}.db")
     async with (
         open_engine(CoreSettings(database_url=url)) as engine,
@@ -203,7 +203,7 @@ async def migrate(engine: AsyncEngine, *statements: str) -> None:
         await connection.run_sync(run)
 
 
-async def test_a_migration_can_drop_what_is_referred_to_and_make_it_again(
+async def test_migration_can_recreate_a_referenced_table(
     scratch_engine: AsyncEngine,
 ) -> None:
     await migrate(
@@ -226,7 +226,7 @@ async def test_a_migration_can_drop_what_is_referred_to_and_make_it_again(
         assert await connection.scalar(text("PRAGMA foreign_keys")) == 1
 
 
-async def test_after_a_refused_migration_the_connection_is_as_before(
+async def test_refused_migration_restores_the_connection(
     scratch_engine: AsyncEngine,
 ) -> None:
     await migrate(
@@ -241,7 +241,7 @@ async def test_after_a_refused_migration_the_connection_is_as_before(
         driver: Any = (await connection.get_raw_connection()).driver_connection
         assert not driver.in_transaction
         assert await connection.scalar(text("PRAGMA foreign_keys")) == 1
-        # The check ends with the migration.
+        # The check applies only during the migration.
         await connection.execute(text("PRAGMA defer_foreign_keys = ON"))
         await connection.execute(text("INSERT INTO wheels VALUES (NULL)"))
         await connection.commit()

@@ -1,4 +1,4 @@
-"""A migration is done completely, or not at all."""
+"""Migrations are atomic."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ FAILING_UPGRADE = """
 """
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(
+async def test_failed_migration_is_rolled_back(
     scratch_engine: AsyncEngine, migration_config: Config
 ) -> None:
     await run(scratch_engine, command.upgrade, "head", config=migration_config)

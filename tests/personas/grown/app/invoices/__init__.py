@@ -1,1 +1,1 @@
-"""Invoices: what customers owe."""
+"""Invoices of customers."""

@@ -1,4 +1,4 @@
-"""The commands of the feature."""
+"""Commands of the feature."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""The tables of the feature."""
+"""Tables of the feature."""
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from app.core import Base
 
 
 class Invoice(Base):
-    """What a customer owes."""
+    """An invoice of a customer."""
 
     __tablename__ = "invoices"
 

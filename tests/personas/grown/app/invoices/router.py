@@ -1,4 +1,4 @@
-"""The routes of the feature."""
+"""Routes of the feature."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/invoices", tags=["invoices"])
 
 
 class InvoiceData(BaseModel):
-    """An invoice to be stored."""
+    """Data for a new invoice."""
 
     customer: str
     cents: int
@@ -24,7 +24,7 @@ class InvoiceData(BaseModel):
 async def create_invoice(
     data: InvoiceData, session: SessionDep, settings: Annotated[Settings, Depends(Settings.of)]
 ) -> str:
-    """Store an invoice."""
+    """Create an invoice."""
     session.add(Invoice(**data.model_dump()))
     await session.flush()
     return f"{escape(data.customer)} owes {data.cents / 100:.2f} {settings.invoice_currency}."

@@ -14,7 +14,7 @@ async def test_create(client: AsyncClient, session: AsyncSession) -> None:
     assert (await session.scalars(select(Invoice.cents))).all() == [1250]
 
 
-async def test_two_for_one_customer(client: AsyncClient) -> None:
+async def test_second_invoice_for_a_customer_returns_409(client: AsyncClient) -> None:
     await client.post("/invoices", json={"customer": "Ada", "cents": 1})
 
     response = await client.post("/invoices", json={"customer": "Ada", "cents": 2})
@@ -22,6 +22,6 @@ async def test_two_for_one_customer(client: AsyncClient) -> None:
     assert response.status_code == 409
 
 
-async def test_the_command(run: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_command_prints_the_currency(run: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run("invoices", "currency") == 0
     assert capsys.readouterr().out == "EUR\n"
