@@ -255,7 +255,7 @@ def decorated() -> None: ...
 def route() -> None: ...
 """,
     )
-    append(broken, "tests/helpers.py", "def start() -> None: TESTED\ndef test_it(): ...\n")
+    append(broken, "tests/helpers.py", "def commence() -> None: TESTED\ndef test_it(): ...\n")
     assert unused_names(broken) == [
         "app/core/limits.py: unused variable 'LARGEST'",
         "app/core/limits.py: unused variable 'TESTED'",
@@ -263,5 +263,5 @@ def route() -> None: ...
         "app/core/limits.py: unused method 'confine'",
         "app/core/limits.py: unused function 'limiter'",
         "app/core/limits.py: unused property 'decorated'",
-        "tests/helpers.py: unused function 'start'",
+        "tests/helpers.py: unused function 'commence'",
     ]

@@ -190,12 +190,12 @@ async def test_a_reader_refuses_to_write(client: AsyncClient, session: AsyncSess
     assert await names_of(session) == []
 
 
-@pytest.mark.parametrize("attempt", [1, 2])
+@pytest.mark.parametrize("_attempt", [1, 2])
 @pytest.mark.parametrize(
     "mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
 )
 async def test_every_test_starts_clean(
-    client: AsyncClient, session: AsyncSession, mode: str, attempt: int
+    client: AsyncClient, session: AsyncSession, mode: str, _attempt: int
 ) -> None:
     assert await names_of(session) == []
 

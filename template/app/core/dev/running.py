@@ -4,8 +4,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from app.core.settings import EnvironmentSettings
 
@@ -15,7 +15,8 @@ FILE = FOLDER / "running"
 """Locked by the running process, which describes itself in it."""
 
 
-class Running(TypedDict):
+@dataclass(frozen=True)
+class Running:
     """What a running process says about itself."""
 
     pid: int
@@ -36,7 +37,7 @@ def use_running_database() -> None:
     """Use the database of the running process, unless DATABASE_URL is set."""
     running = find()
     if running and not has_database_url():
-        os.environ["DATABASE_URL"] = running["database_url"]
+        os.environ["DATABASE_URL"] = running.database_url
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def claim() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             running = find()
-            where = f"{running['address']}, process {running['pid']}" if running else "starting"
+            where = f"{running.address}, process {running.pid}" if running else "starting"
             raise SystemExit(
                 f"Error: `dev` is already running for this project: {where}."
             ) from None
@@ -69,7 +70,7 @@ def claim() -> Iterator[None]:
 
 def describe(running: Running) -> None:
     """Say what this process does; it has to have the claim."""
-    FILE.write_text(json.dumps(running), encoding="utf-8")
+    FILE.write_text(json.dumps(asdict(running)), encoding="utf-8")
 
 
 def find() -> Running | None:
@@ -81,8 +82,7 @@ def find() -> Running | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         text = FILE.read_text(encoding="utf-8")
-        running: Running | None = json.loads(text) if text else None
-        return running
+        return Running(**json.loads(text)) if text else None
     except (ImportError, OSError):
         pass
     return None

@@ -61,11 +61,7 @@ def _migrate_and_serve(listener: socket.socket) -> None:
     host, port = listener.getsockname()
     address = f"http://{host}:{port}"
     running.describe(
-        {
-            "pid": os.getpid(),
-            "address": address,
-            "database_url": url.render_as_string(hide_password=False),
-        }
+        running.Running(os.getpid(), address, url.render_as_string(hide_password=False))
     )
     typer.echo(f"Service:  {address}\nDatabase: {url}\nPress Ctrl-C to stop.")
     config = uvicorn.Config("app.asgi:app", reload=True, reload_dirs=[str(running.ROOT / "app")])

@@ -32,23 +32,27 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
     """
     program = _find("mariadbd", "mysqld")
     data, log, pid_file = folder.resolve() / "data", folder / "log", folder.resolve() / "pid"
-    if not data.exists():
-        server.create(data, lambda new: _initialize(program, new), log=log)
-    if not (data / "mysql").is_dir():
-        raise SystemExit(
-            f"Error: {data} is not the data of a MySQL or MariaDB server: move it away, and try again."
-        )
-    server.stop_left_over(pid_file, f"--datadir={data}", signal.SIGTERM)
-    # A path in the project could be too long for a socket. The folder for temporary tables
-    # must not be shared with another server, because MariaDB empties it.
+    # The folder for temporary tables must not be shared, because MariaDB empties it.
     with TemporaryDirectory(prefix="mysql-", ignore_cleanup_errors=True) as temporary:
+        options = ["--no-defaults", f"--tmpdir={temporary}"]
+        if os.geteuid() == 0:
+            options.append("--user=root")
+        if not data.exists():
+            initialize = _initialize(program, options)
+            link = Path(temporary, "data")  # mariadb-install-db fails for a path with blanks
+            server.create(data, lambda new: [*initialize, _datadir(link, new)], log=log)
+        if not (data / "mysql").is_dir():
+            raise SystemExit(
+                f"Error: {data} is not the data of a MySQL or MariaDB server: "
+                "move it away, and try again."
+            )
+        server.stop_left_over(pid_file, f"--datadir={data}", signal.SIGTERM)
         start = Path(temporary, "start.sql")
-        start.write_text("CREATE DATABASE IF NOT EXISTS dev")
-        path = f"{temporary}/socket"
+        start.write_text("CREATE DATABASE IF NOT EXISTS dev;\n")
+        path = f"{temporary}/socket"  # in the project, its path could be too long
         command = [
-            *(program, "--no-defaults", *_user(), f"--datadir={data}", f"--tmpdir={temporary}"),
-            *(f"--socket={path}", "--skip-networking", f"--pid-file={pid_file}"),
-            f"--init-file={start}",
+            *(program, *options, f"--datadir={data}", f"--socket={path}", "--skip-networking"),
+            *(f"--pid-file={pid_file}", f"--init-file={start}"),
         ]
         if not durable:
             command += ["--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"]
@@ -67,20 +71,18 @@ def _find(*names: str) -> str:
     )
 
 
-def _initialize(program: str, data: Path) -> list[str | Path]:
+def _initialize(program: str, options: list[str]) -> list[str]:
     """Return the command that creates data whose root user has no password."""
     version = subprocess.check_output([program, "--version"], text=True)  # noqa: S603
-    if "MariaDB" in version:
-        install = _find("mariadb-install-db", "mysql_install_db")
-        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-    else:
-        install, options = program, ["--initialize-insecure"]
-    folders = [f"--datadir={data}", f"--tmpdir={data.parent}"]
-    return [install, "--no-defaults", *_user(), *folders, *options]
+    if "MariaDB" not in version:
+        return [program, *options, "--initialize-insecure"]
+    install = _find("mariadb-install-db", "mysql_install_db")
+    return [install, *options, "--auth-root-authentication-method=normal", "--skip-test-db"]
 
 
-def _user() -> list[str]:
-    return ["--user=root"] if os.geteuid() == 0 else []
+def _datadir(link: Path, data: Path) -> str:
+    link.symlink_to(data)
+    return f"--datadir={link}"
 
 
 def _greets(path: str) -> bool:

@@ -1,7 +1,7 @@
 """PostgreSQL for development and tests, from a wheel."""
 
 import os
-import shutil
+import pwd
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +15,12 @@ from app.core.dev import server
 from app.core.dialect import DRIVER
 
 VERSION = "18"
+
+INITDB_OPTIONS = (
+    *("--username=postgres", "--auth=trust", "--encoding=UTF8"),
+    # The same on every machine.
+    *("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+)
 
 
 @contextmanager
@@ -30,11 +36,13 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
     """
     programs = _programs()
     data, log = folder.resolve() / "data", folder / "log"
-    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
-    if user:
-        folder.chmod(0o711)
+    owner = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
+    prefix = _run_as(owner) if owner else []
     if not data.exists():
-        server.create(data, lambda new: _initdb(programs, new, durable), log=log, user=user)
+        initialize = [*prefix, programs / "initdb", *INITDB_OPTIONS]
+        if not durable:
+            initialize.append("--no-sync")
+        server.create(data, lambda new: [*initialize, "-D", new], log=log, owner=owner)
     if _version(data) != VERSION:
         raise SystemExit(
             f"Error: {data} is not the data of PostgreSQL {VERSION}, or belongs to another user: "
@@ -44,17 +52,17 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
     server.stop_left_over(pid_file, str(data), signal.SIGINT)
     # A path in the project could be too long for a socket.
     with TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as sockets:
-        if user:
-            shutil.chown(sockets, user)
         options = {"unix_socket_directories": sockets, "listen_addresses": ""}
         if not durable:
             options["fsync"] = "off"
         with server.running(
-            [programs / "postgres", "-D", data, *(f"--{name}={options[name]}" for name in options)],
+            [
+                *(*prefix, programs / "postgres", "-D", data),
+                *(f"--{name}={value}" for name, value in options.items()),
+            ],
             log=log,
             is_ready=lambda: _is_ready(pid_file),
             stop_signal=signal.SIGINT,
-            user=user,
         ):
             yield URL.create(DRIVER, "postgres", database="postgres", query={"host": sockets})
 
@@ -70,12 +78,12 @@ def _programs() -> Path:
     return Path(package.origin).parent / f"pginstall{VERSION}" / "bin"
 
 
-def _initdb(programs: Path, data: Path, durable: bool) -> list[str | Path]:
-    locale = ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    sync = [] if durable else ["--no-sync"]
+def _run_as(user: str) -> list[str | Path]:
+    """Return the command that runs another as a user who can enter root's folders too."""
     return [
-        *(programs / "initdb", "-D", data, "--username=postgres", "--auth=trust"),
-        *("--encoding=UTF8", *locale, *sync),
+        *("setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"),
+        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+        *("--securebits=+no_setuid_fixup", "--"),  # access(2) respects capabilities only with it
     ]
 
 

@@ -1,7 +1,6 @@
 """Running a private database server."""
 
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -10,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 START_TIMEOUT = 60.0
 """Seconds. After a crash, a server first repairs its data."""
@@ -31,7 +29,6 @@ def running(
     log: Path,
     is_ready: Callable[[], bool],
     stop_signal: signal.Signals = signal.SIGTERM,
-    user: str | None = None,
 ) -> Iterator[None]:
     """Run a server, and stop it at the end.
 
@@ -40,7 +37,6 @@ def running(
         log: the file to write its output to.
         is_ready: whether it accepts connections.
         stop_signal: the signal that makes it stop without waiting for its clients.
-        user: the user to run it as; by default, this process's.
 
     Raises:
         SystemExit: it does not start; the message says why.
@@ -53,7 +49,6 @@ def running(
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C has to end its clients first
-                **_as(user),
             )
         except OSError as error:
             raise SystemExit(f"Error: {command[0]} cannot be run: {error.strerror}.") from None
@@ -80,7 +75,7 @@ def create(
     command: Callable[[Path], Sequence[str | Path]],
     *,
     log: Path,
-    user: str | None = None,
+    owner: str | None = None,
 ) -> None:
     """Create a server's data, completely or not at all.
 
@@ -88,7 +83,7 @@ def create(
         data: the folder of the data, which does not exist.
         command: the command that creates the data in the folder that it is given.
         log: the file to write the command's output to.
-        user: the user to run it as; by default, this process's.
+        owner: the user that the folder belongs to; by default, this process's.
 
     Raises:
         SystemExit: it fails; the message says why.
@@ -97,12 +92,10 @@ def create(
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir(mode=0o700)
-        if user:
-            shutil.chown(new, user)
+        if owner:
+            shutil.chown(new, owner)
         with log.open("wb") as output:
-            subprocess.run(  # noqa: S603
-                command(new), stdout=output, stderr=output, check=True, **_as(user)
-            )
+            subprocess.run(command(new), stdout=output, stderr=output, check=True)  # noqa: S603
         new.rename(data)
     except (OSError, subprocess.CalledProcessError) as error:
         shutil.rmtree(new, ignore_errors=True)
@@ -138,11 +131,6 @@ def stop_left_over(pid_file: Path, argument: str, stop_signal: signal.Signals) -
             )
         time.sleep(0.02)
     pid_file.unlink(missing_ok=True)
-
-
-def _as(user: str | None) -> dict[str, Any]:
-    """Return the options of a process that runs as another user."""
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
 
 
 def _reason(log: Path) -> str:
