@@ -49,8 +49,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # before what `create_server` adds
         raise SystemExit(
-            f"Error: Port {port} of {host} cannot be used ({error.strerror}): stop the program "
+            f"Error: Port {port} of {host} cannot be used ({reason}): stop the program "
             "that uses it, or choose another port with --port."
         ) from None
 

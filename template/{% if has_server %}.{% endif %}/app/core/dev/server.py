@@ -150,6 +150,9 @@ def _has_argument(pid: int, argument: str) -> bool:
         return argument in command.split("\0")
     # macOS
     found = subprocess.run(  # noqa: S603
-        ["/bin/ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["/bin/ps", "-ww", "-o", "args=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return f" {argument} " in f" {found.stdout.strip()} "
