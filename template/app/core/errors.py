@@ -153,4 +153,4 @@ HANDLERS: dict[type[Exception], Any] = {
     Exception: _unexpected_error,
 }
 FASTAPI_HANDLERS = (None, http_exception_handler, request_validation_exception_handler)
-"""Handlers of an application that defines none: missing, or FastAPI's defaults."""
+"""Handlers that `install` replaces: none, or FastAPI's defaults."""

@@ -19,8 +19,8 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
     """Add the database, error responses, request logs, health checks and features.
 
-    Call it after adding middleware and routes, so that requests are logged outside of
-    all middleware and catch-all routes match last.
+    Call it after adding middleware and routes, so that the request log wraps all
+    middleware, and catch-all routes match last.
 
     Args:
         app: an application that has not been started.

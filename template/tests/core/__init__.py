@@ -84,7 +84,7 @@ def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]
                 patch.delenv(name.upper(), raising=False)
         for name, value in settings_values.items():
             patch.setenv(name.upper(), value)
-        patch.setenv("DATABASE_URL", URL_EXAMPLE)  # of no database
+        patch.setenv("DATABASE_URL", URL_EXAMPLE)  # no such database exists
         yield patch
 
 
