@@ -18,7 +18,7 @@ from support.projects import Project
 IMPORT_LIMIT, TEST_LIMIT = 1.15, 1.5
 DATABASES = ("sqlite", "postgresql", "mysql")
 
-TEST = "tests/core/test_transactions.py::test_a_handler_sees_what_the_test_added"
+TEST = "tests/core/test_transactions.py::test_handler_sees_the_objects_of_the_test"
 
 BARE = """
 import asyncio, pytest, pytest_asyncio, httpx2, alembic.command, structlog, typer

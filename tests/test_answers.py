@@ -155,7 +155,9 @@ def test_unknown_choices_are_refused(
     question: str, answer: object, template: Template, tmp_path: Path
 ) -> None:
     """One sentence lists the choices, and no files are written."""
-    with pytest.raises(UserMessageError, match=f"{question}: .+ answer with one of") as refusal:
+    with pytest.raises(
+        UserMessageError, match=f"{question}: .+ is not a valid choice: use"
+    ) as refusal:
         template.render(tmp_path / "service", {question: cast("Answer", answer)})
 
     assert is_one_sentence(str(refusal.value))

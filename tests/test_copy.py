@@ -17,35 +17,35 @@ from support.rendering import Template
 from support.root import ROOT, Answer
 
 REFUSALS = [
-    ("project_name", "", "give the service a name"),
-    ("project_name", " \t ", "give the service a name"),
+    ("project_name", "", "enter a name"),
+    ("project_name", " \t ", "enter a name"),
     ("project_name", "two\nlines", "on one line"),
     ("project_name", "x" * 300, "at most 100 characters"),
-    ("project_slug", "", "use lower-case letters"),
-    ("project_slug", "My Service!", "use lower-case letters"),
-    ("project_slug", "1abc", "beginning with a letter"),
+    ("project_slug", "", "use lowercase letters"),
+    ("project_slug", "My Service!", "use lowercase letters"),
+    ("project_slug", "1abc", "starting with a letter"),
     ("project_slug", "a--b", "single hyphens"),
-    ("project_slug", "-a", "beginning with a letter"),
+    ("project_slug", "-a", "starting with a letter"),
     ("project_slug", "a-", "single hyphens"),
-    ("project_slug", "naïve", "use lower-case letters"),
-    ("project_slug", "a\n", "use lower-case letters"),
+    ("project_slug", "naïve", "use lowercase letters"),
+    ("project_slug", "a\n", "use lowercase letters"),
     ("project_slug", "x" * 300, "at most 50 characters"),
     ("project_slug", "fastapi", "choose another slug"),
     ("project_slug", "alembic", "choose another slug"),
     ("project_slug", "python3", "choose another slug"),
-    ("description", "  ", "say what it does"),
+    ("description", "  ", "enter a description"),
     ("description", "two\nlines", "on one line"),
     ("description", "x" * 1000, "at most 300 characters"),
-    ("author_name", " ", "say who writes it"),
+    ("author_name", " ", "enter the name of the author"),
     ("author_name", "two\nlines", "on one line"),
     ("author_name", "x" * 300, "at most 100 characters"),
-    ("author_email", "nope", "give an address such as"),
-    ("author_email", "a@b@c.example", "give an address such as"),
-    ("author_email", "ada@example.com\n", "give an address such as"),
-    ("license", "GPL-9.0", "is not in"),
-    ("python_version", "3.9", "is not in"),
-    ("database", "oracle", "is not in"),
-    ("example", "perhaps", "is neither yes nor no"),
+    ("author_email", "nope", "enter an address such as"),
+    ("author_email", "a@b@c.example", "enter an address such as"),
+    ("author_email", "ada@example.com\n", "enter an address such as"),
+    ("license", "GPL-9.0", "is not a valid choice"),
+    ("python_version", "3.9", "is not a valid choice"),
+    ("database", "oracle", "is not a valid choice"),
+    ("example", "perhaps", "is not a valid choice: use yes or no"),
 ]
 
 
@@ -116,7 +116,7 @@ def test_reserved_slugs_are_refused(
 
 @pytest.mark.parametrize(
     ("name", "slug"),
-    [("Song catalogue", "song-catalogue"), ("FastAPI", "fastapi-service"), ("曲", "my-service")],
+    [("Song catalog", "song-catalog"), ("FastAPI", "fastapi-service"), ("曲", "my-service")],
 )
 def test_default_slugs_are_valid(name: str, slug: str, template: Template, tmp_path: Path) -> None:
     """The default slug is always valid."""

@@ -161,7 +161,7 @@ def test_wrong_url_is_refused(
     url = "rubbish" if wrong == "malformed" else OTHER_DIALECT[combination.database]
     command = {"command": (kept_project.slug, "db", "upgrade"), "server": ("fastapi", "run")}
     assert_one_sentence(
-        kept_project, command[program], {"DATABASE_URL": url}, "DATABASE_URL is wrong: it must"
+        kept_project, command[program], {"DATABASE_URL": url}, "DATABASE_URL is invalid: it must"
     )
 
 

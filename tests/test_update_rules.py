@@ -137,8 +137,8 @@ def remembers_the_mail(directory: Path) -> None:
     replace(
         directory,
         "copier.yml",
-        'for pyproject.toml. May be empty.\n  default: ""',
-        "for pyproject.toml. May be empty.\n  default: \"{{ mail | default('') }}\"",
+        'for pyproject.toml (optional).\n  default: ""',
+        "for pyproject.toml (optional).\n  default: \"{{ mail | default('') }}\"",
     )
 
 
@@ -184,7 +184,7 @@ def test_retired_choice_stops_the_update(tmp_path: Path) -> None:
     before = read(project)
 
     with pytest.raises(
-        copier.errors.UserMessageError, match='license: "ISC" is not in the list of choices'
+        copier.errors.UserMessageError, match='license: "ISC" is not a valid choice'
     ):
         history.update(project)
 
@@ -404,7 +404,7 @@ def test_computed_values_cannot_be_set(
 
     assert refused.exit_code == 1, refused.report()
     (sentence,) = refused.stderr.splitlines()
-    assert f"{name}: it is computed" in sentence
+    assert f"{name} is computed" in sentence
     assert not (tmp_path / "service").exists()
 
 
@@ -444,7 +444,7 @@ def edit_an_answer(project: Path) -> None:
     [
         (make_dirty, "Please commit or stash your local changes"),
         (forget_the_commit, "cannot obtain old template references from `.copier-answers.yml`"),
-        (edit_an_answer, 'database: "postgres" is not in the list of choices'),
+        (edit_an_answer, 'database: "postgres" is not a valid choice'),
     ],
     ids=["dirty", "detached", "edited answers"],
 )

@@ -1,1 +1,1 @@
-"""The service: each folder is a feature, except `core`."""
+"""The service. Each subfolder except `core` is a feature."""

@@ -1,7 +1,7 @@
-"""The service's settings."""
+"""Settings of the service."""
 
 from app.core import CoreSettings
 
 
 class Settings(CoreSettings):
-    """Fields added here are read from environment variables; list them in `.env.example`."""
+    """Settings read from environment variables. List each one in `.env.example`."""

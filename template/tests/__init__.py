@@ -1,1 +1,1 @@
-"""Tests: `uv run pytest` needs no setup."""
+"""Tests. Run them with `uv run pytest`."""

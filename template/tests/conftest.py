@@ -1,4 +1,4 @@
-"""Fixtures. Those of `tests.core` can be overridden here."""
+"""Fixtures. Override those of `tests.core` here."""
 
 import pytest
 
@@ -7,5 +7,5 @@ pytest_plugins = ["tests.core"]
 
 @pytest.fixture(scope="session")
 def settings_values() -> dict[str, str]:
-    """Values for settings without a default, for example `{"token_secret": "for tests"}`."""
+    """Test values for settings without a default, such as `{"token_secret": "for tests"}`."""
     return {}

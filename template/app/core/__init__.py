@@ -1,4 +1,4 @@
-"""What every service needs: the names that a service and its features import."""
+"""Public API of the core package, for the service and its features."""
 
 from app.core.database import (
     Base,

@@ -1,4 +1,4 @@
-"""The command line: `uv run <slug> --help`."""
+"""Command-line interface: `uv run <slug> --help`."""
 
 import sys
 from typing import Annotated
@@ -17,7 +17,7 @@ from app.core.migrations import alembic_config
 from app.core.settings import CoreSettings
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
-db = typer.Typer(no_args_is_help=True, help="Create and change the database's tables.")
+db = typer.Typer(no_args_is_help=True, help="Manage the database schema.")
 cli.add_typer(db, name="db")
 for name, commands in features.commands().items():
     cli.add_typer(commands, name=name)
@@ -25,8 +25,8 @@ for name, commands in features.commands().items():
 
 @cli.callback()
 def configure(context: typer.Context) -> None:
-    """Operate the service."""
-    # Help must work before anything is configured; a group without a command prints its help.
+    """Manage the service."""
+    # Help must work without any settings. A group without a command prints its help, too.
     if "--help" in sys.argv or len(sys.argv) == 2 or context.invoked_subcommand == "dev":
         return
     running.use_running_database()
@@ -35,18 +35,18 @@ def configure(context: typer.Context) -> None:
 
 @cli.command()
 def dev(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
 ) -> None:
-    """Serve with a development database, and restart when the code changes."""
-    from app.core.dev.serving import serve  # uvicorn takes long to import
+    """Run a development server with a database, and restart it when the code changes."""
+    from app.core.dev.serving import serve  # uvicorn is slow to import
 
     serve(host, port)
 
 
 @db.command()
 def upgrade(
-    revision: Annotated[str, typer.Argument(help="The revision to upgrade to.")] = "head",
+    revision: Annotated[str, typer.Argument(help="Revision to upgrade to.")] = "head",
 ) -> None:
     """Apply migrations."""
     command.upgrade(alembic_config(), revision)
@@ -54,20 +54,20 @@ def upgrade(
 
 @db.command(context_settings={"ignore_unknown_options": True})  # -1 is a revision
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="The revision to downgrade to.")] = "-1",
+    revision: Annotated[str, typer.Argument(help="Revision to downgrade to.")] = "-1",
 ) -> None:
-    """Revert migrations, by default the last one."""
+    """Revert migrations; by default, only the latest."""
     command.downgrade(alembic_config(), revision)
 
 
 @db.command()
 def revision(
-    message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
+    message: Annotated[str, typer.Option("--message", "-m", help="Description of the migration.")],
     empty: Annotated[
-        bool, typer.Option("--empty", help="Do not compare the models with the database.")
+        bool, typer.Option("--empty", help="Create an empty migration to fill in.")
     ] = False,
 ) -> None:
-    """Write a migration for the changes in the models."""
+    """Create a migration from the changes in the models."""
     command.revision(alembic_config(), message, autogenerate=not empty)
 
 
@@ -79,7 +79,7 @@ def check() -> None:
 
 @db.command()
 def current() -> None:
-    """Show the database's revision."""
+    """Show the current revision of the database."""
     command.current(alembic_config(), verbose=True)
 
 
@@ -90,7 +90,7 @@ def history() -> None:
 
 
 def main() -> None:
-    """Run a command; report a user's mistake in one sentence, with exit code 1."""
+    """Run a command. Expected errors exit with status 1 and a one-line message."""
     try:
         cli()
     except CommandError as error:

@@ -1,4 +1,4 @@
-"""Models and sessions: the base class of tables, and when a request's work is committed."""
+"""Base class of models, session factories and session dependencies."""
 
 import re
 from collections.abc import AsyncIterator
@@ -15,9 +15,9 @@ SessionFactory = async_sessionmaker[AsyncSession]
 
 
 class Base(DeclarativeBase):
-    """Base class of every model.
+    """Base class of all models.
 
-    Every constraint gets a name, so that a migration can drop it on any database:
+    The naming convention names every constraint, so that migrations can drop it:
     https://alembic.sqlalchemy.org/en/latest/naming.html
     """
 
@@ -33,10 +33,10 @@ class Base(DeclarativeBase):
 
 
 def create_session_factory(bind: AsyncEngine | AsyncConnection, **options: Any) -> SessionFactory:
-    """Create the factory of all sessions on `bind`; `options` are those of a `Session`.
+    """Create a factory of sessions bound to `bind`; `options` are passed to each `Session`.
 
-    Objects stay readable after a commit, because an expired attribute cannot be
-    loaded outside an `await`. A closed session cannot be used again.
+    Objects do not expire on commit, because loading an expired attribute requires an
+    `await`. A closed session cannot be reused.
     """
     return async_sessionmaker(bind, expire_on_commit=False, close_resets_only=False, **options)
 
@@ -44,7 +44,7 @@ def create_session_factory(bind: AsyncEngine | AsyncConnection, **options: Any) 
 def create_read_session_factory(
     bind: AsyncEngine | AsyncConnection, **options: Any
 ) -> SessionFactory:
-    """Create the factory of all sessions that refuse to write; see `create_session_factory`."""
+    """Create a factory of read-only sessions; see `create_session_factory`."""
     return create_session_factory(bind, **{"sync_session_class": ReadSession} | options)
 
 
@@ -55,13 +55,13 @@ async def get_session_factory(connection: HTTPConnection) -> SessionFactory:
 
 
 SessionFactoryDep = Annotated[SessionFactory, Depends(get_session_factory)]
-"""For work that outlives the request: `async with session_factory.begin() as session`."""
+"""Session factory for work that outlives the request: `async with factory.begin() as session`."""
 
 
 async def _open_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
-    """Open the request's only session; commit when the handler has returned.
+    """Open the request's session, and commit it after the handler returns.
 
-    Anything raised, including a cancellation, rolls back.
+    Any exception, including cancellation, rolls back.
     """
     state = connection.app.state
     if _writes(connection):
@@ -71,33 +71,33 @@ async def _open_session(connection: HTTPConnection) -> AsyncIterator[AsyncSessio
     else:
         async with state.read_session_factory() as session:
             yield session
-            session.sync_session.flush()  # raises if something was added
+            session.sync_session.flush()  # raises on pending changes
 
 
 ReadSessionDep = Annotated[AsyncSession, Depends(_open_session, scope="function")]
-"""A session that only reads: it sees one snapshot, waits for no writer and refuses to write.
+"""Read-only session. It sees a single snapshot, never waits for a writer and rejects writes.
 
-If anything else in the route asks for `SessionDep`, both are the one session that writes.
+If any dependency of the route uses `SessionDep`, both are the same read-write session.
 """
 
 
 async def get_session(session: ReadSessionDep) -> AsyncSession:
-    """Return the request's session, which writes because the route has this dependency."""
+    """Return the request's session; this dependency makes it read-write."""
     return session
 
 
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
-"""A session that writes. It commits after the handler returns and before the response
-is sent, so that a failed commit is never answered with a 2xx. A handler can also
-flush, commit and roll back itself."""
+"""Read-write session. It is committed after the handler returns and before the response
+is sent, so that a failed commit never results in a 2xx response. Handlers can also
+flush, commit and roll back explicitly."""
 
 
 def _writes(connection: HTTPConnection) -> bool:
-    """Whether the handler, or anything it depends on, asks for `SessionDep`."""
-    # FastAPI has no public way to ask for what `include_router(dependencies=...)` adds.
+    """Return whether the handler or any of its dependencies uses `SessionDep`."""
+    # FastAPI has no public API for the dependencies of `include_router(dependencies=...)`.
     route = connection.scope.get("fastapi", {}).get("effective_route_context")
     dependant = getattr(route or connection.scope.get("route"), "dependant", None)
-    # What overrides a dependency is not in the route.
+    # The route does not show the dependencies of overrides.
     return dependant is None or bool(connection.app.dependency_overrides) or _asks(dependant)
 
 
@@ -106,32 +106,32 @@ def _asks(dependant: Dependant) -> bool:
 
 
 class ReadOnlyError(RuntimeError):
-    """A session that only reads was told to write."""
+    """A write was attempted on a read-only session."""
 
     def __init__(self) -> None:
-        super().__init__("ReadSessionDep only reads: ask for SessionDep to write.")
+        super().__init__("ReadSessionDep is read-only: use SessionDep to write.")
 
 
 class ReadSession(Session):
-    """A session that refuses to write. The database refuses what does not go through it."""
+    """A session that rejects writes. The database rejects those that bypass the session."""
 
 
 READING = re.compile(r"\s*(select|with|values|show|explain|pragma)\b", re.IGNORECASE)
 
 
 @event.listens_for(ReadSession, "before_flush")
-def _refuse_flush(*_: object) -> None:
+def _reject_flush(*_: object) -> None:
     raise ReadOnlyError
 
 
 @event.listens_for(ReadSession, "before_commit")
-def _refuse_commit(session: Session) -> None:
+def _reject_commit(session: Session) -> None:
     if not session.in_nested_transaction():
         raise ReadOnlyError
 
 
 @event.listens_for(ReadSession, "do_orm_execute")
-def _refuse_statement(execution: ORMExecuteState) -> None:
+def _reject_statement(execution: ORMExecuteState) -> None:
     statement = execution.statement
     if isinstance(statement, TextClause):
         reads = READING.match(statement.text) is not None

@@ -1,10 +1,10 @@
-"""The installed distribution of the service."""
+"""Name and version of the installed service."""
 
 from importlib.metadata import entry_points
 
 
 def distribution() -> tuple[str, str]:
-    """Return the name of the service's command, which is also its distribution's, and the version."""
+    """Return the name and version of the service; the name is also that of its command."""
     for command in entry_points(group="console_scripts", value="app.core.cli:main"):
         if command.dist:
             return command.name, command.dist.version

@@ -1,4 +1,4 @@
-"""Opening the database. `dialect.py` has what depends on which database it is."""
+"""Database engines. `dialect.py` contains the code specific to one database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,16 +11,16 @@ from app.core.settings import DatabaseSettings
 
 
 def create_engine(settings: DatabaseSettings, *, read_only: bool = False) -> AsyncEngine:
-    """Create an engine, which connects when it is first used.
+    """Create an engine. It connects on first use.
 
     Args:
-        settings: the database, and the size of the pool.
-        read_only: whether the database refuses writes on the engine's connections;
-            each transaction then sees one snapshot.
+        settings: the database URL and the settings of the pool.
+        read_only: whether the database rejects writes on the engine's connections;
+            each transaction then sees a single snapshot.
     """
     pool = {
         "pool_size": settings.database_pool_size,
-        "max_overflow": 0,  # under load, it would open and close connections all the time
+        "max_overflow": 0,  # otherwise, load would open and close connections all the time
         "pool_timeout": settings.database_pool_timeout,
     }
     return dialect.create_engine(settings, pool, read_only=read_only)
@@ -30,7 +30,7 @@ def create_engine(settings: DatabaseSettings, *, read_only: bool = False) -> Asy
 async def open_engine(
     settings: DatabaseSettings, *, read_only: bool = False
 ) -> AsyncIterator[AsyncEngine]:
-    """Create an engine, and close its connections at the end."""
+    """Create an engine, and close its connections on exit."""
     engine = create_engine(settings, read_only=read_only)
     try:
         yield engine
@@ -40,10 +40,10 @@ async def open_engine(
 
 @asynccontextmanager
 async def open_database(settings: DatabaseSettings) -> AsyncIterator[SessionFactory]:
-    """Open the database outside of an application, for example in a command.
+    """Open the database outside an application, for example in a command.
 
     Yields:
-        The factory of sessions: `async with session_factory.begin() as session`.
+        A session factory: `async with session_factory.begin() as session`.
     """
     async with open_engine(settings) as engine:
         yield create_session_factory(engine)

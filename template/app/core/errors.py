@@ -30,31 +30,31 @@ logger = structlog.get_logger(__name__)
 
 
 class Problem(BaseModel):
-    """The body of an error response (RFC 9457)."""
+    """Body of an error response (RFC 9457)."""
 
-    type: str = Field(default="about:blank", description="The kind of problem, as a URI.")
-    title: str = Field(description="The HTTP status in words.")
-    status: int = Field(description="The HTTP status code.")
-    detail: str = Field(description="What went wrong with this request.")
+    type: str = Field(default="about:blank", description="URI that identifies the problem type.")
+    title: str = Field(description="Reason phrase of the HTTP status.")
+    status: int = Field(description="HTTP status code.")
+    detail: str = Field(description="Explanation specific to this request.")
     request_id: str | None = Field(
-        default=None, description="Identifies the request in the service's logs."
+        default=None, description="ID of the request in the service's logs."
     )
     errors: list[dict[str, Any]] | None = Field(
-        default=None, description="The invalid parts of the request."
+        default=None, description="Validation errors of the request."
     )
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
-        "description": "Something went wrong.",
+        "description": "Error",
         "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
     }
 }
-"""For OpenAPI: any operation can answer with a problem."""
+"""OpenAPI description of the error responses of all operations."""
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with a problem, unless the service has its own handler for it."""
+    """Add the error handlers, except for errors that the service handles itself."""
     app.router.responses = RESPONSES | app.router.responses
     for error, handler in HANDLERS.items():
         if app.exception_handlers.get(error) in FASTAPI_HANDLERS:
@@ -62,7 +62,7 @@ def install(app: FastAPI) -> None:
 
 
 def error_reason(error: DBAPIError) -> str:
-    """Return the first line of what the driver says."""
+    """Return the first line of the driver's error message."""
     return str(error.orig).partition("\n")[0]
 
 
@@ -73,10 +73,10 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
-    # Without `input` and `ctx`: the input can be secret, and need not be JSON.
+    # Without `input` and `ctx`, which can contain secrets or values that are not JSON.
     errors = [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()]
     status = 400 if any(item["type"] == "json_invalid" for item in errors) else 422
-    return _problem(request, status, "The request is not valid.", errors=errors)
+    return _problem(request, status, "The request is invalid.", errors=errors)
 
 
 async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
@@ -96,8 +96,8 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
         code=error_code(error),
         statement=error.statement,
     )
-    # The driver's message can quote values of the request.
-    logger.debug("database error in full", exc_info=error)
+    # The driver's message can contain values from the request.
+    logger.debug("database error details", exc_info=error)
     if conflict:
         return _problem(request, 409, "The request conflicts with existing data.")
     return _problem(request, 500, "The request could not be processed.")
@@ -113,7 +113,7 @@ async def _pool_exhausted(request: Request, error: PoolTimeoutError) -> JSONResp
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    # Not logged here, because the server logs it.
+    # The server logs the error.
     response = _problem(request, 500, "The request could not be processed.")
     if request_id := getattr(request.state, "request_id", None):
         response.headers[REQUEST_ID_HEADER] = request_id
@@ -153,4 +153,4 @@ HANDLERS: dict[type[Exception], Any] = {
     Exception: _unexpected_error,
 }
 FASTAPI_HANDLERS = (None, http_exception_handler, request_validation_exception_handler)
-"""No handler, or FastAPI's own."""
+"""Handlers that `install` replaces: none, or FastAPI's defaults."""

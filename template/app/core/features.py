@@ -1,14 +1,14 @@
-"""Features are the folders of `app`: drop one in to add it, delete it to remove it.
+"""Feature discovery. Each subfolder of `app` is a feature; no registration is needed.
 
-A feature's folder has at least one of these modules:
+A feature contains at least one of these modules:
 
-    models.py    tables
+    models.py    SQLAlchemy models
     router.py    `router`, an APIRouter
     commands.py  `commands`, a Typer application
     settings.py  `Settings`, a subclass of EnvironmentSettings
     install.py   `install(app)`, a function that adds middleware or exception handlers
 
-Folders of `app/core` can have them too.
+Subfolders of `app/core` can contain them, too.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ ROOT = CORE.rpartition(".")[0]
 
 
 def import_models() -> None:
-    """Import every feature's models, so that `Base.metadata` has all tables.
+    """Import the models of all features, so that `Base.metadata` contains every table.
 
-    All of them are needed to use one, because tables refer to each other.
+    Using one model requires all of them, because tables refer to each other.
     """
     _modules("models")
 
 
 def settings_classes() -> list[type[EnvironmentSettings]]:
-    """Return every feature's settings class."""
+    """Return the settings classes of all features."""
     return [_get(module, "Settings", EnvironmentSettings) for module in _modules("settings")]
 
 
 def install(app: FastAPI) -> None:
-    """Call every feature's `install`; a later folder's middleware is outside an earlier one's."""
+    """Call `install` of each feature; middleware of later features wraps that of earlier ones."""
     import_models()
     for module in _modules("install"):
         _get(module, "install", FunctionType)(app)
 
 
 def routers() -> list[APIRouter]:
-    """Return every feature's router."""
+    """Return the routers of all features."""
     import_models()
     return [_get(module, "router", APIRouter) for module in _modules("router")]
 
 
 def commands() -> dict[str, typer.Typer]:
-    """Return every feature's commands, by the name of its folder."""
-    import typer  # a server does not need it
+    """Return the commands of all features, by folder name."""
+    import typer  # only the command line needs it
 
     import_models()
     by_name: dict[str, typer.Typer] = {}
@@ -75,10 +75,10 @@ def commands() -> dict[str, typer.Typer]:
 
 
 def _get(module: ModuleType, name: str, kind: type) -> Any:
-    """Return what a feature's module must define: a subclass of settings, or an instance.
+    """Return the object `name` of a feature's module: a subclass or an instance of `kind`.
 
     Raises:
-        SystemExit: the module does not define it.
+        SystemExit: the object is missing or has the wrong type.
     """
     found = getattr(module, name, None)
     if kind is EnvironmentSettings:
@@ -95,16 +95,16 @@ def _path(module: ModuleType) -> str:
 
 
 def _modules(name: str) -> list[ModuleType]:
-    """Import the modules of that name, in the order of the folders' names, core's first."""
+    """Import the module `name` of each feature that has one: core's first, then by folder name."""
     names = [f"{package}.{name}" for package in _packages()]
     return [import_module(module) for module in names if find_spec(module)]
 
 
 def _packages() -> Iterator[str]:
-    """Find the features.
+    """Yield the package name of each feature.
 
     Raises:
-        SystemExit: a folder of the service has Python files, but is not a feature.
+        SystemExit: a folder of the service contains Python files, but is not a feature.
     """
     for parent in (CORE, ROOT):
         for folder in _folders(parent):
@@ -116,8 +116,8 @@ def _packages() -> Iterator[str]:
             elif modules and parent == ROOT:
                 known = ", ".join(f"{module}.py" for module in sorted(MODULES))
                 raise SystemExit(
-                    f"{parent}/{folder.name} is not a feature: give it a Python identifier as name, "
-                    f"and one of {known}, or move its code to a module next to main.py."
+                    f"{parent}/{folder.name} is not a feature: a feature has a Python identifier as "
+                    f"its name and one of {known}; other code belongs in a module next to main.py."
                 )
 
 
@@ -128,6 +128,6 @@ def _folders(package: str) -> list[Path]:
 
 
 def _names(folder: Path) -> set[str]:
-    """Return the names of the modules and packages in a folder."""
+    """Return the names of the modules and subpackages in a folder."""
     modules = {path.stem for path in folder.glob("*.py")}
     return modules | {path.parent.name for path in folder.glob("*/__init__.py")}

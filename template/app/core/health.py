@@ -9,27 +9,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.errors import DATABASE_UNAVAILABLE, RESPONSES, RETRY_AFTER
 
 READY_TIMEOUT = 3.0
-"""Seconds that the database has to answer."""
+"""Seconds to wait for the database."""
 
 router = APIRouter(prefix="/health", tags=["health"], responses=RESPONSES)
 
 
 class Health(BaseModel):
-    """The answer to a successful probe."""
+    """Response of a successful probe."""
 
     status: str = "ok"
 
 
 @router.get("/live")
 async def live() -> Health:
-    """Report that the process runs; restart it if this fails."""
+    """Liveness probe: succeeds while the process is running."""
     return Health()
 
 
 @router.get("/ready")
 async def ready(request: Request) -> Health:
-    """Report whether the database answers and its schema is up to date, or newer."""
-    # Imported here, because Alembic takes long to import and requests do not need it.
+    """Readiness probe: succeeds if the database is reachable and its schema is not out of date."""
+    # Alembic is slow to import, and `import app.main` must stay fast.
     from app.core import migrations
 
     try:

@@ -1,4 +1,4 @@
-"""Giving an application what core provides."""
+"""Adds the core components and the features to an application."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,18 +17,18 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
-    """Give an application its database, error responses, logs, health checks and features.
+    """Add the database, error responses, request logs, health checks and features.
 
-    Call it last: what wraps the application, or catches requests that nothing else
-    answers, then comes in the right order.
+    Call it after adding middleware and routes, so that the request log wraps all
+    middleware, and catch-all routes match last.
 
     Args:
-        app: an application that was not started yet.
-        settings: the service's settings; the features read their own.
-        prefix: the path that all features' routes begin with.
+        app: an application that has not been started.
+        settings: settings of the service; features load their own.
+        prefix: path prefix of the routes of all features.
 
     Raises:
-        SystemExit: a feature is wrong, or a setting of it; the message says how to mend it.
+        SystemExit: a feature or one of its settings is invalid; the message explains the fix.
     """
     app.state.settings = settings
     app.state.feature_settings = {kind: kind.load() for kind in features.settings_classes()}
@@ -42,7 +42,7 @@ def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
 
 
 def _include(app: FastAPI, routers: list[APIRouter], prefix: str) -> None:
-    """Add routes in front of what the service mounted itself, but after the documentation."""
+    """Insert routes after the documentation and before the routes that the service added."""
     documentation = {
         app.openapi_url,
         app.docs_url,
@@ -53,7 +53,7 @@ def _include(app: FastAPI, routers: list[APIRouter], prefix: str) -> None:
     own = [route for route in routes if getattr(route, "path", None) not in documentation]
     for route in own:
         routes.remove(route)
-    # Not by `include_router`, which would add the application's dependencies, such as a login.
+    # `include_router` would also apply the application's dependencies, such as authentication.
     routes.extend(health.router.routes)
     for router in routers:
         app.include_router(router, prefix=prefix)
@@ -61,12 +61,12 @@ def _include(app: FastAPI, routers: list[APIRouter], prefix: str) -> None:
 
 
 def _with_database(lifespan: Lifespan, settings: CoreSettings) -> Lifespan:
-    """Return a lifespan in which the database is open before and after the service's own."""
+    """Return a lifespan that opens the database before, and closes it after, `lifespan`."""
 
     @asynccontextmanager
     async def with_database(app: FastAPI) -> AsyncIterator[Any]:
         async with AsyncExitStack() as stack:
-            # Tests bring session factories of their own.
+            # Tests provide their own session factories.
             if not hasattr(app.state, "session_factory"):
                 await stack.enter_async_context(_database(app, settings))
             yield await stack.enter_async_context(lifespan(app))
@@ -76,7 +76,7 @@ def _with_database(lifespan: Lifespan, settings: CoreSettings) -> Lifespan:
 
 @asynccontextmanager
 async def _database(app: FastAPI, settings: CoreSettings) -> AsyncIterator[None]:
-    # Imported here, because Alembic takes long to import and requests do not need it.
+    # Alembic is slow to import, and `import app.main` must stay fast.
     from app.core import migrations
 
     async with (

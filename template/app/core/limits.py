@@ -5,10 +5,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimitMiddleware:
-    """Refuses request bodies that are longer than `max_body_size` bytes, with 413.
+    """Rejects request bodies larger than `max_body_size` bytes with status 413.
 
-    FastAPI's own `max_body_size` answers with plain text, which an exception
-    handler cannot turn into a problem.
+    FastAPI's own `max_body_size` responds with plain text, which an exception
+    handler cannot turn into problem details.
     """
 
     def __init__(self, app: ASGIApp, max_body_size: int) -> None:
@@ -16,7 +16,7 @@ class BodyLimitMiddleware:
         self.max_body_size = max_body_size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Handle an ASGI connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -28,7 +28,7 @@ class BodyLimitMiddleware:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_body_size:
-                raise HTTPException(413, f"The body is longer than {self.max_body_size} bytes.")
+                raise HTTPException(413, f"The request body exceeds {self.max_body_size} bytes.")
             return message
 
         await self.app(scope, limited_receive, send)

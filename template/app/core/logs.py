@@ -1,4 +1,4 @@
-"""Structured logs: JSON, or readable lines in a terminal."""
+"""Structured logging: JSON, or readable lines in a terminal."""
 
 import logging
 import re
@@ -16,11 +16,11 @@ from app.core.settings import CoreSettings
 
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
-"""Ids accepted from a client; anything else could forge log lines."""
+"""Request IDs accepted from clients; other characters could be used to forge log lines."""
 
 
 def configure_logging(settings: CoreSettings) -> None:
-    """Write all logs, including the server's and the libraries', to standard output."""
+    """Write all logs to standard output, including those of the server and of libraries."""
     as_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not sys.stdout.isatty()
     )
@@ -29,7 +29,7 @@ def configure_logging(settings: CoreSettings) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Tracebacks have no local variables, which can hold secrets of a request.
+    # Tracebacks omit local variables, which can contain secrets.
     render: list[Processor]
     if as_json:
         tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -55,27 +55,27 @@ def configure_logging(settings: CoreSettings) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
-        # RequestLogMiddleware logs requests, with their ids.
+        # RequestLogMiddleware replaces the access log.
         logging.getLogger(name).propagate = name != "uvicorn.access"
 
 
 class RequestLogMiddleware:
-    """Gives every request an id and logs it when it is done.
+    """Assigns an ID to each request, and logs the request when it completes.
 
-    The id is the client's `X-Request-ID` or a new one. It is in the response's
-    headers, in every line that the request logs, and in `request.state.request_id`.
+    The ID is the client's `X-Request-ID` or a random one. It is added to the response
+    headers, to all log lines of the request, and to `request.state.request_id`.
 
-    Plain ASGI, because `BaseHTTPMiddleware` breaks context variables:
+    Pure ASGI middleware, because `BaseHTTPMiddleware` breaks context variables:
     https://starlette.dev/middleware/#limitations
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.header = REQUEST_ID_HEADER.lower().encode()  # as ASGI spells it
+        self.header = REQUEST_ID_HEADER.lower().encode()  # ASGI header names are lowercase bytes
         self.logger = structlog.get_logger(__name__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Handle an ASGI connection."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -84,7 +84,7 @@ class RequestLogMiddleware:
         if not REQUEST_ID.fullmatch(request_id):
             request_id = token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
-        # Not unbound at the end, because the server logs unexpected errors after that.
+        # Never unbound, because the server logs unexpected errors after this middleware.
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 500
         started = time.perf_counter()
@@ -102,7 +102,7 @@ class RequestLogMiddleware:
             self.logger.info(
                 "request",
                 method=scope["method"],
-                path=quote(scope["path"]),  # it could hold control characters for a terminal
+                path=quote(scope["path"]),  # can contain terminal control characters
                 status=status,
                 milliseconds=round((time.perf_counter() - started) * 1000, 2),
             )

@@ -1,8 +1,8 @@
-"""Fixtures: the application, a client, and the database.
+"""Fixtures for the application, an HTTP client and the database.
 
-The sessions of a test share one connection, in a transaction that is rolled back at
-the end: whatever is committed is gone. Tests with `@pytest.mark.committed` use
-connections like the application's, and really commit.
+All sessions of a test share one connection, in a transaction that is rolled back at the
+end, together with everything that was committed. Tests marked with
+`@pytest.mark.committed` use a connection for each session, and real commits.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ from tests.core.isolation import (
 __all__ = ["Cli"]
 
 LIMIT = 60.0
-"""Seconds that a test can take."""
+"""Maximum duration of a test, in seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End tests that wait for something that never happens."""
+    """Add a timeout to every asynchronous test."""
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.obj = _limited(item.obj)
@@ -66,7 +66,7 @@ def _limited(test: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _logs_for_pytest() -> None:
-    """Pass the service's logs to pytest, which shows them when a test fails."""
+    """Send logs to pytest, which shows them when a test fails."""
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -75,7 +75,7 @@ def _logs_for_pytest() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
-    """Settings for tests: only what `settings_values` has, nothing of this machine."""
+    """Environment variables of the tests: `settings_values`, and no others for settings."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.core.settings.ENV_FILE", None)
         classes: list[type[EnvironmentSettings]] = [Settings, *features.settings_classes()]
@@ -84,13 +84,13 @@ def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]
                 patch.delenv(name.upper(), raising=False)
         for name, value in settings_values.items():
             patch.setenv(name.upper(), value)
-        patch.setenv("DATABASE_URL", URL_EXAMPLE)  # of no database
+        patch.setenv("DATABASE_URL", URL_EXAMPLE)  # no such database exists
         yield patch
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[URL]:
-    """The database server: the one of TEST_DATABASE_URL, or one started for the tests."""
+    """URL of the database server: TEST_DATABASE_URL, or a server started for the tests."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DATABASE_URL", url)
@@ -105,7 +105,7 @@ def server() -> Iterator[URL]:
             address = stack.enter_context(database_server())
         except SystemExit as error:
             pytest.exit(str(error), returncode=1)
-        # Editors and CI stop a run with SIGTERM: end it like Ctrl-C does, and stop the server.
+        # Editors and CI send SIGTERM: handle it like Ctrl-C, so that the server is stopped.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         yield address
         signal.signal(signal.SIGTERM, before)
@@ -113,7 +113,7 @@ def server() -> Iterator[URL]:
 
 @pytest.fixture(scope="session")
 async def database_url(server: URL, environment: pytest.MonkeyPatch) -> AsyncIterator[URL]:
-    """The tests' database, with the tables that the migrations create."""
+    """URL of the test database, with all migrations applied."""
     async with temporary_database(server) as url:
         environment.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
         async with open_engine(DatabaseSettings.load()) as engine:
@@ -123,7 +123,7 @@ async def database_url(server: URL, environment: pytest.MonkeyPatch) -> AsyncIte
 
 @pytest.fixture(scope="session")
 def settings(database_url: URL) -> CoreSettings:
-    """The settings of the application under test; those of features are checked too."""
+    """Settings of the application. The settings of features are validated, too."""
     try:
         for settings_class in features.settings_classes():
             settings_class.load()
@@ -134,21 +134,21 @@ def settings(database_url: URL) -> CoreSettings:
 
 @pytest.fixture(scope="session")
 async def engine(database_url: URL) -> AsyncIterator[AsyncEngine]:
-    """An engine of the tests' database."""
+    """Engine of the test database."""
     async with open_engine(DatabaseSettings.load()) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 async def read_engine(database_url: URL) -> AsyncIterator[AsyncEngine]:
-    """An engine of the tests' database that refuses to write."""
+    """Read-only engine of the test database."""
     async with open_engine(DatabaseSettings.load(), read_only=True) as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 async def contents(engine: AsyncEngine) -> Contents:
-    """The rows that the migrations inserted; tests that commit go back to them."""
+    """Rows inserted by migrations, restored after each test that commits."""
     return await Contents.of(engine)
 
 
@@ -159,14 +159,14 @@ async def session_factories(
     read_engine: AsyncEngine,
     contents: Contents,
 ) -> AsyncIterator[tuple[SessionFactory, SessionFactory]]:
-    """The factories of the sessions that write, and of those that only read."""
+    """Factories of read-write and read-only sessions."""
     if request.node.get_closest_marker("committed"):
         yield create_session_factory(engine), create_read_session_factory(read_engine)
         await contents.restore(engine)
         return
     async with engine.connect() as connection:
         transaction = await connection.begin()
-        # With the default mode, a rollback in a handler would undo what the test arranged.
+        # In the default mode, a rollback in a handler would also undo the test's changes.
         mode = "create_savepoint"
         yield (
             create_session_factory(
@@ -178,22 +178,22 @@ async def session_factories(
         )
         await transaction.rollback()
         left_open = bool(IsolatedSession.active)
-        IsolatedSession.active.clear()  # it is not the next test's fault
-        assert not left_open, "A session that was opened in this test was not closed."
+        IsolatedSession.active.clear()  # do not fail the next test
+        assert not left_open, "The test did not close a session that it opened."
 
 
 @pytest.fixture
 def session_factory(session_factories: tuple[SessionFactory, SessionFactory]) -> SessionFactory:
-    """The factory of sessions that the application uses in this test."""
+    """Factory of the read-write sessions that the application uses."""
     return session_factories[0]
 
 
 @pytest.fixture
 async def session(session_factory: SessionFactory) -> AsyncIterator[AsyncSession]:
-    """A session to arrange and to assert with.
+    """Session for preparing data and checking results.
 
-    It is committed before each of the client's requests; after each, the objects
-    that the test holds are read again.
+    It is committed before each request of `client`; after the request, its objects are
+    refreshed.
     """
     async with session_factory() as session:
         yield session
@@ -201,7 +201,7 @@ async def session(session_factory: SessionFactory) -> AsyncIterator[AsyncSession
 
 @pytest.fixture
 def make_app() -> Callable[[Any], FastAPI]:
-    """The function that builds the application under test from its settings."""
+    """Application factory."""
     return create_app
 
 
@@ -211,7 +211,7 @@ async def app(
     settings: CoreSettings,
     session_factories: tuple[SessionFactory, SessionFactory],
 ) -> AsyncIterator[FastAPI]:
-    """The application under test, started, with the sessions of this test."""
+    """Started application that uses the sessions of the test."""
     app = make_app(settings)
     app.state.session_factory, app.state.read_session_factory = session_factories
     async with app.router.lifespan_context(app):
@@ -220,7 +220,7 @@ async def app(
 
 @pytest.fixture
 async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[httpx2.AsyncClient]:
-    """An HTTP client of the application."""
+    """HTTP client of the application."""
     transport = SynchronizedTransport(app, session)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -228,28 +228,28 @@ async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[httpx2.As
 
 @pytest.fixture(scope="session")
 async def spare_database(server: URL) -> AsyncIterator[URL]:
-    """The database that is each test's `scratch_database`."""
+    """URL of the database that `scratch_database` reuses for each test."""
     async with temporary_database(server) as url:
         yield url
 
 
 @pytest.fixture
 async def scratch_database(spare_database: URL) -> AsyncIterator[URL]:
-    """An empty database for one test."""
+    """URL of an empty database for one test."""
     yield spare_database
     await clear(spare_database)
 
 
 @pytest.fixture
 async def scratch_engine(scratch_database: URL) -> AsyncIterator[AsyncEngine]:
-    """An engine of the empty database."""
+    """Engine of the empty database."""
     async with open_engine(DatabaseSettings(database_url=scratch_database)) as engine:
         yield engine
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, database_url: URL) -> Cli:
-    """Runs a command of the service: `await run("db", "check")`."""
-    # pytest gets the logs.
+    """Function that runs a command of the service: `await run("db", "check")`."""
+    # Keep sending logs to pytest.
     monkeypatch.setattr(cli, "configure_logging", lambda _: None)
     return Cli(monkeypatch)

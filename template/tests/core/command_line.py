@@ -1,4 +1,4 @@
-"""Running the service's commands."""
+"""Runs the commands of the service."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from app.core import cli
 
 
 class Cli:
-    """Runs commands in this process, on the tests' database: `await run("db", "check")`."""
+    """Runs commands in this process, on the test database: `await run("db", "check")`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
@@ -17,7 +17,7 @@ class Cli:
         """Run a command, and return its exit code or its error message."""
         self._monkeypatch.setattr("sys.argv", ["service", *arguments])
         try:
-            # In a thread, because commands start an event loop.
+            # In a thread, because commands start their own event loop.
             await asyncio.to_thread(cli.main)
         except SystemExit as error:
             return error.code

@@ -1,4 +1,4 @@
-"""The tests of core run on an application that has nothing else."""
+"""Fixtures of the core tests: an application without features."""
 
 from collections.abc import Callable
 

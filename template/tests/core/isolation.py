@@ -1,4 +1,4 @@
-"""Keeping tests apart, and their objects up to date."""
+"""Isolates tests from each other, and refreshes their objects after requests."""
 
 import asyncio
 from collections import defaultdict
@@ -20,12 +20,12 @@ VERSIONS = "alembic_version"
 
 
 class OverlapError(RuntimeError):
-    """Two sessions were in a transaction at once, on the test's only connection."""
+    """Two sessions were in a transaction at the same time, on the test's only connection."""
 
     def __init__(self) -> None:
         super().__init__(
-            "Two sessions are in a transaction at once, but this test has only one connection: "
-            "mark it with @pytest.mark.committed, or end one session before the other begins."
+            "Two sessions are in a transaction at the same time, but the test has one connection: "
+            "mark it with @pytest.mark.committed, or close one session before opening the other."
         )
 
 
@@ -36,7 +36,7 @@ class IsolatedSession(Session):
 
 
 class IsolatedReadSession(IsolatedSession, ReadSession):
-    """A session on the test's connection that refuses to write."""
+    """A read-only session on the test's connection."""
 
 
 @event.listens_for(IsolatedSession, "after_transaction_create")
@@ -54,7 +54,7 @@ def _end(session: Session, transaction: SessionTransaction) -> None:
 
 
 class SynchronizedTransport(httpx2.ASGITransport):
-    """Sends requests to the application, and keeps the test's session up to date."""
+    """Sends requests to the application, and synchronizes the test's session with it."""
 
     def __init__(self, app: FastAPI, session: AsyncSession) -> None:
         super().__init__(app)
@@ -63,7 +63,7 @@ class SynchronizedTransport(httpx2.ASGITransport):
         self._pending: set[asyncio.Future[None]] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Let the request see what the test arranged, and the test what the request changed."""
+        """Commit the test's session before the request, and refresh its objects afterward."""
         done = asyncio.get_running_loop().create_future()
         self._pending.add(done)
         try:
@@ -79,13 +79,13 @@ class SynchronizedTransport(httpx2.ASGITransport):
             done.set_result(None)
 
     async def aclose(self) -> None:
-        """Wait for requests that a failed test left behind: they still use its database."""
+        """Wait for unfinished requests of a failed test, which still use its database."""
         if self._pending:
             await asyncio.wait(self._pending, timeout=5)
 
 
 async def reload(session: AsyncSession) -> None:
-    """Read the objects of a session again, and expunge those whose rows are gone."""
+    """Refresh the objects of a session, and expunge those whose rows were deleted."""
     groups = defaultdict(list)
     for instance in list(session.identity_map.values()):
         state = inspect(instance)
@@ -106,7 +106,7 @@ async def reload(session: AsyncSession) -> None:
         )
         found = (await session.scalars(statement)).unique().all()
         for instance in instances:
-            # A cascade can have removed it from the session already.
+            # A cascade can already have removed it from the session.
             if instance not in found and instance in session:
                 session.expunge(instance)
     await session.commit()
@@ -117,14 +117,14 @@ class Contents:
     """All rows of a database, except Alembic's."""
 
     tables: list[tuple[Table, list[dict[str, Any]]]]
-    """The tables that have rows, in insertion order."""
+    """Each table that has rows, with its rows, in insertion order."""
 
     @classmethod
     async def of(cls, engine: AsyncEngine) -> Self:
         """Read the contents of a database."""
         metadata = MetaData()
         async with engine.connect() as connection:
-            # Looking for rows is much faster than reflecting columns.
+            # Checking for rows is much faster than reflecting columns.
             filled = [
                 name
                 for name in await _names(connection)
@@ -136,14 +136,14 @@ class Contents:
             for found in (found for found in metadata.sorted_tables if found.name in filled):
                 for column in found.columns:
                     if isinstance(column.type, JSON):
-                        column.type.none_as_null = True  # instead of as the JSON value null
+                        column.type.none_as_null = True  # store NULL, not JSON null
                 given = [column for column in found.columns if not column.computed]
                 result = await connection.execute(select(*given))
                 tables.append((found, [dict(row) for row in result.mappings()]))
         return cls(tables)
 
     async def restore(self, engine: AsyncEngine) -> None:
-        """Replace all rows of a database, also in tables that were added."""
+        """Restore the contents of a database; tables created since are emptied."""
         async with engine.begin() as connection:
             await empty(connection, await _names(connection))
             for filled, rows in self.tables:

@@ -1,4 +1,4 @@
-"""The migrations create what the models say, and can be reverted."""
+"""Migrations match the models and can be reverted."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from app.core import Base, migrations
 async def run_alembic(
     engine: AsyncEngine, function: Callable[..., object], *arguments: str
 ) -> None:
-    """Run one of Alembic's commands on a database."""
+    """Run an Alembic command on a database."""
 
     def run_sync(connection: Connection) -> None:
         function(migrations.alembic_config(connection), *arguments)
@@ -28,20 +28,20 @@ async def table_names(engine: AsyncEngine) -> set[str]:
     return set(names) - {"alembic_version"}
 
 
-def test_there_is_one_head() -> None:
+def test_migrations_have_a_single_head() -> None:
     heads = ScriptDirectory.from_config(migrations.alembic_config()).get_heads()
 
-    assert len(heads) <= 1, "Two migrations follow the same one: let one follow the other."
+    assert len(heads) <= 1, "Two migrations have the same down_revision: change one to the other."
 
 
-async def test_they_create_what_the_models_say(scratch_engine: AsyncEngine) -> None:
+async def test_migrations_match_the_models(scratch_engine: AsyncEngine) -> None:
     await migrations.upgrade(scratch_engine)
 
     await run_alembic(scratch_engine, command.check)
     assert await table_names(scratch_engine) == set(Base.metadata.tables)
 
 
-async def test_they_can_be_reverted_and_applied_again(scratch_engine: AsyncEngine) -> None:
+async def test_migrations_can_be_reverted_and_reapplied(scratch_engine: AsyncEngine) -> None:
     await migrations.upgrade(scratch_engine)
     tables = await table_names(scratch_engine)
 

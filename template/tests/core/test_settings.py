@@ -1,4 +1,4 @@
-"""`.env.example` lists every setting, with its default."""
+"""`.env.example` lists every setting and its default."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
 def example() -> list[tuple[bool, str, str]]:
-    """Return whether each setting is commented out, its name, and its value."""
+    """Return for each setting whether it is commented out, its name and its value."""
     lines = re.findall(r"^(# )?([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
     return [(bool(comment), name, value) for comment, name, value in lines]
 
@@ -21,7 +21,7 @@ def settings_classes() -> list[type[EnvironmentSettings]]:
     return [Settings, *features.settings_classes()]
 
 
-def test_the_example_lists_every_setting() -> None:
+def test_env_example_lists_every_setting() -> None:
     names = {name.upper() for kind in settings_classes() for name in kind.model_fields}
 
     assert {name for _, name, _ in example()} == names

@@ -1,4 +1,4 @@
-"""How sessions behave in handlers and in tests: read this to learn what can be relied on."""
+"""Guaranteed behavior of sessions in handlers and tests, with an example of each case."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/lamps")
 
 
 class Base(DeclarativeBase):
-    """Not the service's, whose tables are compared with its migrations."""
+    """Separate from the service's `Base`, whose tables must match the migrations."""
 
 
 class Lamp(Base):
@@ -104,9 +104,7 @@ async def names_of(session: AsyncSession) -> list[str]:
 
 
 @pytest.mark.committed
-async def test_the_commit_comes_before_the_response(
-    app: FastAPI, session_factory: SessionFactory
-) -> None:
+async def test_commit_precedes_the_response(app: FastAPI, session_factory: SessionFactory) -> None:
     seen: list[list[str]] = []
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:
@@ -126,9 +124,7 @@ async def test_the_commit_comes_before_the_response(
 
 
 @pytest.mark.committed
-async def test_a_failed_commit_is_answered_with_409(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_failed_commit_returns_409(client: AsyncClient, session: AsyncSession) -> None:
     session.add(Lamp(name="desk"))
 
     response = await client.post("/lamps", params={"name": "desk"})
@@ -137,16 +133,14 @@ async def test_a_failed_commit_is_answered_with_409(
     assert await names_of(session) == ["desk"]
 
 
-async def test_a_raised_error_rolls_back(client: AsyncClient, session: AsyncSession) -> None:
+async def test_raised_error_rolls_back(client: AsyncClient, session: AsyncSession) -> None:
     response = await client.post("/lamps/raise", params={"name": "desk"})
 
     assert response.status_code == 418
     assert await names_of(session) == []
 
 
-async def test_a_handler_can_roll_back_and_retry(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_handler_can_roll_back_and_retry(client: AsyncClient, session: AsyncSession) -> None:
     """https://stackoverflow.com/q/77079297"""
     first = await client.post("/lamps/first-free-name", json=["Max", "Cody"])
     second = await client.post("/lamps/first-free-name", json=["Max", "Cody"])
@@ -155,7 +149,7 @@ async def test_a_handler_can_roll_back_and_retry(
     assert await names_of(session) == ["Max", "Cody"]
 
 
-async def test_a_handler_sees_what_the_test_added(
+async def test_handler_sees_the_objects_of_the_test(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     session.add(Lamp(name="desk"))
@@ -163,7 +157,7 @@ async def test_a_handler_sees_what_the_test_added(
     assert (await client.get("/lamps")).json() == ["desk"]
 
 
-async def test_the_tests_objects_show_what_a_handler_changed(
+async def test_objects_are_refreshed_after_a_request(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     lamp = Lamp(name="desk")
@@ -175,7 +169,7 @@ async def test_the_tests_objects_show_what_a_handler_changed(
     assert lamp.on
 
 
-async def test_work_after_the_response_has_its_own_session(
+async def test_background_task_has_its_own_session(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     await client.post("/lamps/later", params={"name": "desk"})
@@ -183,8 +177,8 @@ async def test_work_after_the_response_has_its_own_session(
     assert await names_of(session) == ["desk"]
 
 
-async def test_a_reader_refuses_to_write(client: AsyncClient, session: AsyncSession) -> None:
-    with pytest.raises(RuntimeError, match="ask for SessionDep"):
+async def test_read_session_rejects_writes(client: AsyncClient, session: AsyncSession) -> None:
+    with pytest.raises(RuntimeError, match="use SessionDep"):
         await client.get("/lamps/add-in-a-reader")
 
     assert await names_of(session) == []
@@ -194,7 +188,7 @@ async def test_a_reader_refuses_to_write(client: AsyncClient, session: AsyncSess
 @pytest.mark.parametrize(
     "mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
 )
-async def test_every_test_starts_clean(
+async def test_each_test_starts_clean(
     client: AsyncClient, session: AsyncSession, mode: str, _attempt: int
 ) -> None:
     assert await names_of(session) == []
@@ -202,13 +196,13 @@ async def test_every_test_starts_clean(
     await client.post("/lamps", params={"name": "desk"})
 
 
-async def test_requests_at_the_same_time_need_the_marker(client: AsyncClient) -> None:
+async def test_concurrent_requests_require_the_marker(client: AsyncClient) -> None:
     with pytest.raises(OverlapError, match=r"@pytest\.mark\.committed"):
         await asyncio.gather(*(client.get("/lamps") for _ in range(5)))
 
 
 @pytest.mark.committed
-async def test_requests_at_the_same_time(client: AsyncClient, session: AsyncSession) -> None:
+async def test_concurrent_requests(client: AsyncClient, session: AsyncSession) -> None:
     adds = [client.post("/lamps", params={"name": "desk"}) for _ in range(5)]
     statuses = [response.status_code for response in await asyncio.gather(*adds)]
 

@@ -227,7 +227,7 @@ def test_feature_reads_its_settings_from_env(add_feature: AddFeature) -> None:
     ("value", "message"),
     [
         (None, r"^VISITOR_LIMIT is not set: set it in the environment or in \.env \(see .*\)\.$"),
-        ("0", r"^VISITOR_LIMIT is wrong: .*\.$"),
+        ("0", r"^VISITOR_LIMIT is invalid: .*\.$"),
     ],
 )
 def test_feature_settings_are_validated_at_startup(
@@ -300,7 +300,7 @@ def test_module_without_its_required_name_is_refused(
         (
             "our-visitors",
             "router",
-            r"^app/our-visitors is not a feature: give it a Python identifier as name",
+            r"^app/our-visitors is not a feature: a feature has a Python identifier as its name",
         ),
     ],
 )

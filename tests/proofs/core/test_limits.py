@@ -43,7 +43,7 @@ async def test_chunks_count_toward_the_limit() -> None:
         raise AssertionError(message)
 
     received: list[bytes] = []
-    with pytest.raises(HTTPException, match="longer than 10 bytes"):
+    with pytest.raises(HTTPException, match="exceeds 10 bytes"):
         await BodyLimitMiddleware(app, 10)({"type": "http"}, receive, send)
     assert received == [b"12345"] * 2
 

@@ -162,7 +162,7 @@ async def test_read_session_refuses_writes_and_locks(
     session_factories: tuple[SessionFactory, SessionFactory], statement: Any
 ) -> None:
     async with session_factories[1]() as session:
-        with pytest.raises(ReadOnlyError, match="ask for SessionDep to write"):
+        with pytest.raises(ReadOnlyError, match="use SessionDep to write"):
             await session.execute(statement)
 
 

@@ -46,7 +46,7 @@ def test_value_out_of_range_is_refused(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(SystemExit, match=f"^{name} is wrong"):
+    with pytest.raises(SystemExit, match=f"^{name} is invalid"):
         CoreSettings.load()
 
 
@@ -78,7 +78,7 @@ def test_each_wrong_variable_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None
         CoreSettings.load()
 
     lines = str(end.value).splitlines()
-    assert [line.split(" is wrong: ")[0] for line in lines] == ["LOG_LEVEL", "MAX_BODY_SIZE"]
+    assert [line.split(" is invalid: ")[0] for line in lines] == ["LOG_LEVEL", "MAX_BODY_SIZE"]
 
 
 @pytest.mark.usefixtures("url")

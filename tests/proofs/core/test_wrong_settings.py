@@ -20,7 +20,7 @@ def test_wrong_setting_prints_one_sentence(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(SystemExit, match=rf"^{name} is wrong: .*\.$") as error:
+    with pytest.raises(SystemExit, match=rf"^{name} is invalid: .*\.$") as error:
         CoreSettings.load()
     assert "hunter2" not in str(error.value)
 

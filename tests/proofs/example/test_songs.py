@@ -72,7 +72,7 @@ async def test_update_names_the_required_field(client: AsyncClient, session: Asy
     song = await store_song(session)
     response = await client.patch(f"/songs/{song.id}", json={"artist": None})
 
-    assert "artist cannot be removed" in response.json()["errors"][0]["msg"]
+    assert "artist must not be null" in response.json()["errors"][0]["msg"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def test_missing_url_prints_one_sentence() -> None:
 
 @pytest.mark.parametrize(
     ("rest", "words"),
-    [("localhost/name?color=red", "option color"), ("localhost:99999/name", "port")],
+    [("localhost/name?color=red", "unsupported options: color"), ("localhost:99999/name", "port")],
 )
 def test_unsupported_url_prints_one_sentence(rest: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):

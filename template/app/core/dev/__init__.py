@@ -1,1 +1,1 @@
-"""The development server: the service, and a database that needs no setup."""
+"""Development server: the service, and a database that needs no setup."""

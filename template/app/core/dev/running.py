@@ -1,4 +1,4 @@
-"""Which process serves this project, and with which database."""
+"""Records which process serves this project, and with which database."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from app.core.settings import EnvironmentSettings
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / ".dev"
 FILE = FOLDER / "running"
-"""Locked by the running process, which describes itself in it."""
+"""Locked by the running process; contains its description."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """What a running process says about itself."""
+    """Description of the running process."""
 
     pid: int
     address: str
@@ -29,7 +29,7 @@ class _Url(EnvironmentSettings):
 
 
 def has_database_url() -> bool:
-    """Whether DATABASE_URL is set, in the environment or in `.env`."""
+    """Return whether DATABASE_URL is set, in the environment or in `.env`."""
     return _Url.load().database_url is not None
 
 
@@ -42,12 +42,12 @@ def use_running_database() -> None:
 
 @contextmanager
 def claim() -> Iterator[None]:
-    """Be the only process that serves this project.
+    """Hold the lock that allows a single process to serve this project.
 
     Raises:
-        SystemExit: another process does, or the folder cannot be written.
+        SystemExit: another process holds the lock, or the folder cannot be written.
     """
-    import fcntl  # Windows does not have it
+    import fcntl  # not available on Windows
 
     try:
         FOLDER.mkdir(exist_ok=True)
@@ -69,12 +69,12 @@ def claim() -> Iterator[None]:
 
 
 def describe(running: Running) -> None:
-    """Say what this process does; it has to have the claim."""
+    """Write the description of this process, which must hold the lock."""
     FILE.write_text(json.dumps(asdict(running)), encoding="utf-8")
 
 
 def find() -> Running | None:
-    """Return what the running process says about itself; None if there is none, or it starts."""
+    """Return the description of the running process; None if none is running, or it is starting."""
     try:
         import fcntl
 

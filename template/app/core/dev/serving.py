@@ -1,4 +1,4 @@
-"""Serving the service for development, and restarting it when its code changes."""
+"""Serves the service for development, and restarts it when the code changes."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from app.core.settings import DatabaseSettings
 
 
 def serve(host: str, port: int) -> None:
-    """Migrate and serve until Ctrl-C, SIGTERM or the end of the terminal; then stop everything.
+    """Migrate and serve until Ctrl-C, SIGTERM or SIGHUP; then stop the service and its database.
 
     Raises:
         SystemExit: the service or its database cannot be started.
@@ -40,7 +40,7 @@ def serve(host: str, port: int) -> None:
             try:
                 _migrate_and_serve(listener)
             finally:
-                # The database has to be stopped, whatever else comes.
+                # Further signals must not interrupt the stop of the database.
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
 
@@ -70,7 +70,7 @@ def _migrate_and_serve(listener: socket.socket) -> None:
 
 
 def _serve(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-    """Serve in a child process, which ends with its parent even if that is killed."""
+    """Serve in a child process, which exits when its parent exits, even if it was killed."""
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     uvicorn.Server(config).run(sockets)
 

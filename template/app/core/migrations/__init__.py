@@ -1,4 +1,4 @@
-"""Migrations: running them, and whether any is pending."""
+"""Runs migrations, and checks whether any are pending."""
 
 import asyncio
 from functools import cache
@@ -30,10 +30,10 @@ logger = structlog.get_logger(__name__)
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Read Alembic's configuration from pyproject.toml.
+    """Load Alembic's configuration from pyproject.toml.
 
     Args:
-        connection: the connection to run migrations on; by default, they connect
+        connection: the connection to run migrations on; by default, a new one
             to the database of the settings.
     """
     config = Config(toml_file=Path(__file__).parents[3] / "pyproject.toml")
@@ -48,9 +48,9 @@ async def upgrade(engine: AsyncEngine) -> None:
 
 
 def run_environment() -> None:
-    """Do what `migrations/env.py` is for: run migrations on the connection of `alembic_config`."""
+    """Run migrations on the connection of `alembic_config`. Called by `migrations/env.py`."""
     if context.is_offline_mode():
-        raise CommandError("Writing migrations as SQL is not supported; run them on a database.")
+        raise CommandError("Offline mode is not supported: run the migrations on a database.")
     connection = context.config.attributes.get("connection")
     if connection is None:
         asyncio.run(_connect_and_run())
@@ -76,7 +76,7 @@ def _run(connection: Connection) -> None:
 
 
 async def state(connection: AsyncConnection) -> State:
-    """Compare the database's revision with the service's migrations.
+    """Compare the database's revision with the migrations of the service.
 
     `newer` means that a newer version of the service has migrated the database, for
     example during a rolling deployment.
@@ -89,15 +89,15 @@ async def state(connection: AsyncConnection) -> State:
 
 
 def pending_message() -> str:
-    """Return the sentence that says what to run if migrations are pending."""
+    """Return the message about pending migrations, with the command to apply them."""
     return f"The database schema is out of date: run `uv run {distribution()[0]} db upgrade`."
 
 
 async def report(engine: AsyncEngine) -> None:
-    """Log a warning if the database cannot be reached or its schema is not this version's."""
+    """Log a warning if the database cannot be reached or its schema is of another version."""
     try:
         async with engine.connect() as connection:
-            # Beginning a transaction could wait for a writer.
+            # Autocommit, because beginning a transaction could wait for a writer.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             found = await state(connection)
     except DBAPIError as error:

@@ -1,4 +1,4 @@
-"""The order of a new migration's steps."""
+"""Order of the steps in a new migration."""
 
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -17,10 +17,10 @@ from sqlalchemy import ForeignKeyConstraint
 
 
 def order_steps(_context: Any, _revision: Any, scripts: list[MigrationScript]) -> None:
-    """Order the steps of a new migration so that foreign keys allow each of them.
+    """Sort the steps of a new migration so that none of them violates a foreign key.
 
-    Alembic drops tables in any order, before foreign keys that refer to them, and
-    indexes before foreign keys that need them.
+    Alembic drops tables in arbitrary order, tables before the foreign keys that refer to
+    them, and indexes before the foreign keys that require them.
     """
     for script in scripts:
         for operations in (*script.upgrade_ops_list, *script.downgrade_ops_list):
@@ -34,13 +34,13 @@ def _ordered(steps: list[MigrateOperation]) -> list[MigrateOperation]:
     dropped_tables = {step.table_name for step in dropped}
     for change in changed:
         if change.table_name in dropped_tables:
-            # Its indexes are dropped with the table.
+            # Dropping the table also drops its indexes.
             change.ops = [step for step in change.ops if not isinstance(step, DropIndexOp)]
         change.ops.sort(key=lambda step: not _drops_foreign_key(step))
 
     of_tables = [*_by_reference(created), *changed, *reversed(_by_reference(dropped))]
     others = [step for step in steps if step not in of_tables]
-    # Steps that come first, such as a type that a table needs, stay first.
+    # Steps before the first table, such as creating a type, stay first.
     before = next((index for index, step in enumerate(steps) if step in of_tables), 0)
     return [*others[:before], *of_tables, *others[before:]]
 
@@ -58,7 +58,7 @@ def _by_reference(steps: Sequence[CreateTableOp | DropTableOp]) -> list[MigrateO
     }
     try:
         return [by_name[name] for name in TopologicalSorter(references).static_order()]
-    except CycleError:  # only a change of the models can break it
+    except CycleError:  # circular references have no valid order
         return list(steps)
 
 

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: how to connect, and what their errors mean."""
+"""MySQL and MariaDB: engines, URLs and error codes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CONNECT_TIMEOUT = 5
 """Seconds."""
 
 CONNECTION_LIFETIME = 3600
-"""Seconds; shorter than the server's wait_timeout, after which it closes the connection."""
+"""Seconds; less than the server's wait_timeout, after which it closes idle connections."""
 
 UNAVAILABLE = frozenset({1040, 1053, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2006, 2013})
-"""Too many connections (also of one user), shutdown, lock timeout, deadlock, killed
-connections, and a server out of reach:
+"""Too many connections (in total or per user), shutdown, lock timeout, deadlock, killed
+connection, and unreachable server:
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 URL_OPTIONS = frozenset(
@@ -35,22 +35,22 @@ URL_OPTIONS = frozenset(
         *("ssl_ca", "ssl_capath", "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_key"),
     }
 )
-"""Options of asyncmy that are text, and those that SQLAlchemy makes of text."""
+"""String options of asyncmy, and options that SQLAlchemy converts from strings."""
 
 
 def check_url(url: URL) -> None:
-    """Raise ValueError if the URL names no database or has an option that asyncmy does not know."""
+    """Raise ValueError if the URL names no database or has an unsupported option."""
     if not url.database:
         raise ValueError(f"it must name a database: {URL_EXAMPLE}")
-    if unknown := set(url.query) - URL_OPTIONS:
-        names = ", ".join(sorted(unknown))
-        raise ValueError(f"it must not have the option {names}; those for TLS begin with ssl_")
+    if unsupported := sorted(set(url.query) - URL_OPTIONS):
+        names = ", ".join(unsupported)
+        raise ValueError(f"unsupported options: {names} (TLS options start with ssl_)")
 
 
 def create_engine(
     settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
 ) -> AsyncEngine:
-    """Create an engine whose sessions refuse values that do not fit, and work in UTC."""
+    """Create an engine whose connections use strict SQL mode and the UTC time zone."""
     engine = create_async_engine(
         settings.database_url,
         **pool,
@@ -65,7 +65,7 @@ def create_engine(
     if read_only:
 
         @event.listens_for(engine.sync_engine, "connect")
-        def refuse_writes(connection: Any, _: Any) -> None:
+        def reject_writes(connection: Any, _: Any) -> None:
             cursor = connection.cursor()
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
             cursor.close()
@@ -74,8 +74,8 @@ def create_engine(
 
 
 async def _connect(*args: Any, **options: Any) -> Any:
-    # The driver's own limit ends when a server accepts the connection, even if it never answers.
-    # A RuntimeError is what uvloop raises if the server refuses during the handshake.
+    # The driver's own timeout does not cover the handshake with the server.
+    # uvloop raises RuntimeError if the server rejects the connection during the handshake.
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await asyncmy.connect(*args, **options)
@@ -85,15 +85,15 @@ async def _connect(*args: Any, **options: Any) -> Any:
 
 @event.listens_for(Table, "after_parent_attach")
 def use_utf8mb4(table: Any, _: Any) -> None:
-    """Give every table a character set with all of Unicode, whatever the server's default is."""
+    """Create every table with the utf8mb4 character set, regardless of the server's default."""
     table.dialect_options["mysql"].setdefault("charset", "utf8mb4")
 
 
 def error_code(error: DBAPIError) -> int | None:
-    """Return the error's number in the server's manual."""
+    """Return the server's error number."""
     return error.orig.args[0] if error.orig and error.orig.args else None
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the server is out of reach or others were in the way, so that retrying may succeed."""
+    """Return whether the error is temporary, so that retrying may succeed."""
     return error.connection_invalidated or error_code(error) in UNAVAILABLE

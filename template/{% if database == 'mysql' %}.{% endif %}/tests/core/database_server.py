@@ -1,4 +1,4 @@
-"""MySQL or MariaDB for the tests: a private server, in a temporary folder."""
+"""A private MySQL or MariaDB server for the tests, in a temporary folder."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +14,7 @@ from app.core.dev.database import private_database
 
 @contextmanager
 def database_server() -> Iterator[URL]:
-    """Start a server, and stop it at the end."""
+    """Run a server."""
     with (
         TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as folder,
         private_database(Path(folder), durable=False) as url,
@@ -24,7 +24,7 @@ def database_server() -> Iterator[URL]:
 
 @asynccontextmanager
 async def temporary_database(server: URL) -> AsyncIterator[URL]:
-    """Create a database next to the one of `server`; drop it at the end."""
+    """Create a database next to the one of `server`, and drop it on exit."""
     url = server.set(database=f"{server.database}_{uuid4().hex[:8]}")
     await _execute(server, f"CREATE DATABASE `{url.database}`")
     try:
@@ -34,13 +34,13 @@ async def temporary_database(server: URL) -> AsyncIterator[URL]:
 
 
 async def clear(url: URL) -> None:
-    """Drop everything in a database."""
+    """Delete the contents of a database."""
     await _execute(url, f"DROP DATABASE `{url.database}`", f"CREATE DATABASE `{url.database}`")
 
 
 async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
-    """Delete all rows of `tables`, whichever of them refer to each other."""
-    # A leaked connection can hold a lock for ever.
+    """Delete all rows of `tables`, regardless of foreign keys between them."""
+    # A leaked connection can hold a lock forever.
     await connection.exec_driver_sql("SET foreign_key_checks = 0, innodb_lock_wait_timeout = 5")
     for name in tables:
         await connection.execute(delete(table(name)))
@@ -50,7 +50,7 @@ async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
 
 
 async def _execute(server: URL, *statements: str) -> None:
-    # The database that `server` names does not exist on a new server.
+    # On a new server, the database of the URL does not exist yet.
     engine = create_async_engine(server.set(database=""), poolclass=NullPool)
     async with engine.connect() as connection:
         for statement in statements:

@@ -1,4 +1,4 @@
-"""PostgreSQL: how to connect, and what its errors mean."""
+"""PostgreSQL: engines, URLs and error codes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
 UNAVAILABLE = ("08", "57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03")
-"""Connection errors, shutdown, crash, start-up and too many connections; serialization
-failures, deadlocks and lock timeouts, which succeed when they are retried:
+"""Connection errors, shutdown, crash, startup and too many connections; serialization
+failures, deadlocks and lock timeouts, which can be retried:
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 URL_OPTIONS = frozenset(
@@ -32,24 +32,24 @@ URL_OPTIONS = frozenset(
         "prepared_statement_cache_size",
     }
 )
-"""Options of asyncpg that are text, and SQLAlchemy's own."""
+"""String options of asyncpg, and SQLAlchemy's own option."""
 
 
 def check_url(url: URL) -> None:
-    """Raise ValueError if the URL has an option that asyncpg does not know."""
-    if unknown := set(url.query) - URL_OPTIONS:
-        names = ", ".join(sorted(unknown))
-        raise ValueError(f"it must not have the option {names}; libpq's sslmode is asyncpg's ssl")
+    """Raise ValueError if the URL has an unsupported option."""
+    if unsupported := sorted(set(url.query) - URL_OPTIONS):
+        hint = " (use ssl instead of sslmode)" if "sslmode" in unsupported else ""
+        raise ValueError(f"unsupported options: {', '.join(unsupported)}{hint}")
 
 
 def create_engine(
     settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
 ) -> AsyncEngine:
-    """Create an engine that connects within CONNECT_TIMEOUT or raises."""
+    """Create an engine whose connection attempts time out after CONNECT_TIMEOUT."""
     connect_args: dict[str, Any] = {"async_creator_fn": _connect}
     if settings.database_pgbouncer:
-        # In transaction pooling, a statement may run on another server connection
-        # than the one that prepared it:
+        # With transaction pooling, a prepared statement can run on a different server
+        # connection than the one that prepared it:
         # https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#prepared-statement-name-with-pgbouncer
         engine = create_async_engine(
             settings.database_url,
@@ -62,7 +62,7 @@ def create_engine(
                 "prepared_statement_name_func": lambda: f"__asyncpg_{uuid4()}__",
             },
         )
-        # PgBouncer refuses the startup parameters below.
+        # PgBouncer rejects the startup parameters below.
         return (
             engine.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
             if read_only
@@ -79,7 +79,7 @@ def create_engine(
 
 
 async def _connect(*args: Any, **options: Any) -> Any:
-    # As an OSError it could not be told from one that a handler raises.
+    # An OSError could not be distinguished from one that a handler raises.
     try:
         return await asyncpg.connect(*args, timeout=CONNECT_TIMEOUT, **options)
     except OSError as error:
@@ -94,5 +94,5 @@ def error_code(error: DBAPIError) -> str | None:
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the server is out of reach or others were in the way, so that retrying may succeed."""
+    """Return whether the error is temporary, so that retrying may succeed."""
     return error.connection_invalidated or (error_code(error) or "").startswith(UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""PostgreSQL for the tests: a private server, from a wheel, in a temporary folder."""
+"""A private PostgreSQL server for the tests, from a wheel, in a temporary folder."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -14,13 +14,13 @@ from app.core.dev.database import private_database
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM = 2**30
-"""Bytes; several times what the tests' databases take."""
+"""Bytes; several times the size of the test databases."""
 
 
 @contextmanager
 def database_server() -> Iterator[URL]:
-    """Start a server, and stop it at the end."""
-    # In memory if there is room, because creating a thousand files on a disk takes a second.
+    """Run a server."""
+    # Use memory if there is room: creating a thousand files on a disk takes a second.
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
     with (
         TemporaryDirectory(
@@ -33,7 +33,7 @@ def database_server() -> Iterator[URL]:
 
 @asynccontextmanager
 async def temporary_database(server: URL) -> AsyncIterator[URL]:
-    """Create a database next to the one of `server`; drop it at the end."""
+    """Create a database next to the one of `server`, and drop it on exit."""
     url = server.set(database=f"{server.database}_{uuid4().hex[:8]}")
     await _execute(server, f'CREATE DATABASE "{url.database}"')
     try:
@@ -43,7 +43,7 @@ async def temporary_database(server: URL) -> AsyncIterator[URL]:
 
 
 async def clear(url: URL) -> None:
-    """Drop everything in a database, which is faster than dropping the database."""
+    """Delete the contents of a database, which is faster than dropping the database."""
     await _execute(
         url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -54,9 +54,9 @@ async def clear(url: URL) -> None:
 
 
 async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
-    """Delete all rows of `tables`, whichever of them refer to each other."""
+    """Delete all rows of `tables`, regardless of foreign keys between them."""
     if names := ", ".join(f'"{table}"' for table in tables):
-        # A leaked connection can hold a lock for ever.
+        # A leaked connection can hold a lock forever.
         await connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         await connection.exec_driver_sql(f"TRUNCATE {names}")
 

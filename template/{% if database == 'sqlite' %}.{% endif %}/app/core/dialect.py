@@ -1,4 +1,4 @@
-"""SQLite: how to connect, and what its errors mean."""
+"""SQLite: engines, URLs and error codes."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def create_engine(
             "timeout": settings.database_busy_timeout,
         },
     )
-    # A transaction that reads first and writes later fails if another one wrote
-    # in between, so a writer takes the write lock at once. A reader waits for nobody.
+    # A transaction that reads before it writes fails if another one wrote in between,
+    # so writers take the write lock immediately. Readers never wait.
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine.sync_engine, "begin")
@@ -65,8 +65,8 @@ def create_engine(
 
     @event.listens_for(engine.sync_engine, "reset")
     def end_transaction(connection: Any, _: Any, state: PoolResetState) -> None:
-        # When a deferred constraint refuses a commit, SQLAlchemy takes the transaction
-        # for ended, but it is still open and locks the file.
+        # After a deferred constraint fails on commit, SQLAlchemy considers the transaction
+        # ended, but it is still open and locks the file.
         if state.asyncio_safe and connection.driver_connection.in_transaction:
             connection.rollback()
 
@@ -85,17 +85,17 @@ def create_engine(
 
 async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.Connection:
     uri = f"{Path(path).as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    # If this fails, aiosqlite would leave a thread that can outlive the event loop.
+    # When aiosqlite cannot open a file, it leaves a thread that can outlive the event loop.
     sqlite3.connect(uri, uri=True, **options).close()
     return await aiosqlite.connect(uri, uri=True, **options)
 
 
 def error_code(error: DBAPIError) -> str | None:
-    """Return the error's name in SQLite's manual."""
+    """Return SQLite's name for the error, for example `SQLITE_BUSY`."""
     return getattr(error.orig, "sqlite_errorname", None)
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the file is busy or out of reach, so that retrying may succeed."""
+    """Return whether the error is temporary, so that retrying may succeed."""
     code = getattr(error.orig, "sqlite_errorcode", 0)
     return (code & 0xFF) in UNAVAILABLE

@@ -1,4 +1,4 @@
-"""SQLite for the tests: files, in a temporary folder."""
+"""SQLite database files for the tests, in a temporary folder."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,14 +14,14 @@ from app.core.dialect import DRIVER
 
 @contextmanager
 def database_server() -> Iterator[URL]:
-    """Make a folder for databases, and name a file in it."""
+    """Create a folder for databases, and yield the URL of a file in it."""
     with TemporaryDirectory(prefix="tests-") as folder:
         yield URL.create(DRIVER, database=f"{folder}/test.db")
 
 
 @asynccontextmanager
 async def temporary_database(server: URL) -> AsyncIterator[URL]:
-    """Name a database file next to the one of `server`; delete it at the end."""
+    """Yield the URL of a file next to the one of `server`, and delete the file on exit."""
     base = Path(server.database or "test.db")
     path = base.with_name(f"{base.stem}_{uuid4().hex[:8]}.db")
     url = server.set(database=str(path))
@@ -32,13 +32,13 @@ async def temporary_database(server: URL) -> AsyncIterator[URL]:
 
 
 async def clear(url: URL) -> None:
-    """Drop everything in a database."""
+    """Delete the contents of a database."""
     for suffix in ("", "-wal", "-shm"):
         Path(f"{url.database}{suffix}").unlink(missing_ok=True)
 
 
 async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
-    """Delete all rows of `tables`, whichever of them refer to each other."""
+    """Delete all rows of `tables`, regardless of foreign keys between them."""
     await connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
     for name in tables:
         await connection.execute(delete(table(name)))

@@ -1,1 +1,1 @@
-"""The example feature: a catalogue of songs."""
+"""Example feature: a song catalog."""

@@ -1,4 +1,4 @@
-"""Importing songs from CSV files."""
+"""Import of songs from CSV files."""
 
 import csv
 from collections import Counter
@@ -15,22 +15,22 @@ from app.songs.models import Song
 from app.songs.schemas import SongCreate
 
 BATCH_SIZE = 1000
-"""Rows in memory at a time."""
+"""Maximum number of rows in memory."""
 
 Row = tuple[int, dict[str, Any]]
-"""The number of a row's last line in the file, and the row's values."""
+"""The line number where a row ends, and its values."""
 
 
 class SongImportError(ValueError):
-    """The file is invalid; the message says where and why."""
+    """A file is invalid; the message contains the line and the reason."""
 
 
 async def import_songs(session: AsyncSession, lines: Iterable[str]) -> int:
-    """Add the songs of a CSV file, and return how many there are.
+    """Add the songs of a CSV file, and return their number.
 
     Args:
-        session: the session to add them to; the caller commits, or rolls back if this raises.
-        lines: the lines of the file; the first names the columns.
+        session: session to add the songs to; the caller commits, or rolls back on errors.
+        lines: lines of the file; the first one contains the column names.
 
     Raises:
         SongImportError: a line is invalid, or its song already exists.
@@ -67,7 +67,7 @@ def _read(lines: Iterable[str]) -> Iterator[Row]:
             ("repeated", {name for name, times in found.items() if times > 1}),
         ):
             if columns:
-                names = ", ".join(name or "one without a name" for name in sorted(columns))
+                names = ", ".join(name or "(unnamed)" for name in sorted(columns))
                 raise SongImportError(f"Line 1: {fault} columns: {names}.")
         for cells in reader:
             if None in cells:

@@ -10,7 +10,7 @@ import typer
 from app.core import CoreSettings, open_database
 from app.songs.bulk import SongImportError, import_songs
 
-commands = typer.Typer(no_args_is_help=True, help="Manage the catalogue of songs.")
+commands = typer.Typer(no_args_is_help=True, help="Manage the song catalog.")
 
 
 @commands.command("import")
@@ -19,8 +19,8 @@ def import_file(
 ) -> None:
     """Import all songs of a CSV file, or none if any of them is invalid.
 
-    The file is UTF-8. Its first line names the columns: title, artist and,
-    optionally, released_on (YYYY-MM-DD).
+    The file must be encoded in UTF-8. Its first line contains the column names:
+    title, artist and, optionally, released_on (YYYY-MM-DD).
     """
     try:
         with (

@@ -1,4 +1,4 @@
-"""Tables."""
+"""Database models."""
 
 from datetime import date
 
@@ -9,7 +9,7 @@ from app.core import Base
 
 
 class Song(Base):
-    """A song by one artist."""
+    """A song by an artist."""
 
     __tablename__ = "songs"
     __table_args__ = (UniqueConstraint("artist", "title"),)

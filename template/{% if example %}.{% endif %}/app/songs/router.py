@@ -25,7 +25,7 @@ async def create_song(data: SongCreate, session: SessionDep) -> Song:
 async def list_songs(
     query: Annotated[SongQuery, Query()], session: ReadSessionDep
 ) -> dict[str, object]:
-    """List songs, filtered, ordered and in pages."""
+    """List songs, with filters, ordering and pagination."""
     songs, total = await service.list_songs(session, query)
     return {"items": songs, "total": total, "limit": query.limit, "offset": query.offset}
 
@@ -38,7 +38,7 @@ async def read_song(song_id: SongId, session: ReadSessionDep) -> Song:
 
 @router.patch("/{song_id}", response_model=SongRead)
 async def update_song(song_id: SongId, data: SongUpdate, session: SessionDep) -> Song:
-    """Change some fields of a song."""
+    """Update some fields of a song."""
     song = await _find_song(session, song_id)
     await service.update_song(session, song, data)
     return song

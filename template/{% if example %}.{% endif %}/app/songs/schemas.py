@@ -1,4 +1,4 @@
-"""Request and response bodies."""
+"""Schemas of requests and responses."""
 
 from datetime import date
 from typing import Annotated, Literal, Self
@@ -6,21 +6,19 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_ID = 2**31 - 1
-"""The largest value of an INTEGER column."""
+"""Maximum value of an INTEGER column."""
 
 Text = Annotated[
     str,
-    # Not every database stores NUL in text.
+    # Not every database can store NUL characters.
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$"),
 ]
 
 Pattern = Annotated[
     str,
-    # Databases disagree about what a backslash means.
+    # The meaning of a backslash depends on the database.
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00\\]*$"),
-    Field(
-        description="Matches if case is ignored; `%` stands for any text, `_` for any character."
-    ),
+    Field(description="Case-insensitive pattern: `%` matches any text, `_` matches any character."),
 ]
 
 
@@ -35,7 +33,7 @@ class SongCreate(BaseModel):
 
 
 class SongUpdate(BaseModel):
-    """The fields of a song to change."""
+    """Fields of a song to update."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +45,7 @@ class SongUpdate(BaseModel):
     def _keep_required_fields(self) -> Self:
         for field in ("title", "artist"):
             if field in self.model_fields_set and getattr(self, field) is None:
-                raise ValueError(f"{field} cannot be removed")
+                raise ValueError(f"{field} must not be null")
         return self
 
 
@@ -66,13 +64,13 @@ class SongPage(BaseModel):
     """A page of songs."""
 
     items: list[SongRead]
-    total: int = Field(description="The number of songs on all pages.")
+    total: int = Field(description="Number of songs on all pages.")
     limit: int
     offset: int
 
 
 class SongQuery(BaseModel):
-    """Filters, order and page of a list of songs."""
+    """Filters, order and pagination of a list of songs."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,7 +78,7 @@ class SongQuery(BaseModel):
     offset: int = Field(default=0, ge=0, le=MAX_ID)
     order_by: Literal[
         "id", "-id", "title", "-title", "artist", "-artist", "released_on", "-released_on"
-    ] = Field(default="id", description="A minus sign reverses the order.")
+    ] = Field(default="id", description="A leading `-` sorts in descending order.")
     title: Text | None = None
     title__ilike: Pattern | None = None
     artist: Text | None = None

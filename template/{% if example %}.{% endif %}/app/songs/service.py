@@ -20,14 +20,14 @@ async def create_song(session: AsyncSession, data: SongCreate) -> Song:
 
 
 async def list_songs(session: AsyncSession, query: SongQuery) -> tuple[list[Song], int]:
-    """Return a page of songs, and the number of songs on all pages."""
+    """Return a page of songs and the total number of matches."""
     conditions = _conditions(query)
     column = getattr(Song, query.order_by.removeprefix("-"))
     order = column.desc() if query.order_by.startswith("-") else column.asc()
     page = (
         select(Song)
         .where(*conditions)
-        .order_by(order, Song.id)  # the id makes the order of equal songs definite
+        .order_by(order, Song.id)  # the ID breaks ties
         .limit(query.limit)
         .offset(query.offset)
     )
@@ -36,7 +36,7 @@ async def list_songs(session: AsyncSession, query: SongQuery) -> tuple[list[Song
 
 
 async def update_song(session: AsyncSession, song: Song, data: SongUpdate) -> None:
-    """Change the fields of a song that are set in `data`.
+    """Update the fields of a song that are set in `data`.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the artist already has a song with this title.

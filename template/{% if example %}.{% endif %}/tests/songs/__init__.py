@@ -1,1 +1,1 @@
-"""The tests of the example feature."""
+"""Tests of the example feature."""

@@ -19,7 +19,7 @@ async def count(session: AsyncSession) -> int:
     return await session.scalar(select(func.count()).select_from(Song)) or 0
 
 
-async def test_songs_come_from_lines(session: AsyncSession) -> None:
+async def test_import_adds_songs(session: AsyncSession) -> None:
     lines = [HEADER, 'Levitating,"Dua Lipa",2020-10-01\n', "Ålesund,Sun Kil Moon,\n"]
 
     assert await import_songs(session, lines) == 2
@@ -31,7 +31,7 @@ async def test_songs_come_from_lines(session: AsyncSession) -> None:
     ]
 
 
-async def test_songs_are_added_batch_by_batch(
+async def test_import_processes_all_batches(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "BATCH_SIZE", 10)
@@ -46,7 +46,7 @@ async def test_songs_are_added_batch_by_batch(
         ([], "Line 1: missing columns: artist, title."),
         (["title\n"], "Line 1: missing columns: artist."),
         (["title,artist,genre\n"], "Line 1: unknown columns: genre."),
-        (["title,artist,\n"], "Line 1: unknown columns: one without a name."),
+        (["title,artist,\n"], "Line 1: unknown columns: (unnamed)."),
         (["title,artist,title\n"], "Line 1: repeated columns: title."),
         ([HEADER, "A,B,\n", ",B,\n"], "Line 3: title: Field required."),
         ([HEADER, "A,B,soon\n"], "Line 2: released_on: Input should be a valid date"),
@@ -55,14 +55,16 @@ async def test_songs_are_added_batch_by_batch(
         ([HEADER, 'A,"B"C,\n'], "Line 2: "),
     ],
 )
-async def test_a_wrong_line_is_named(session: AsyncSession, lines: list[str], message: str) -> None:
+async def test_import_reports_an_invalid_line(
+    session: AsyncSession, lines: list[str], message: str
+) -> None:
     with pytest.raises(SongImportError) as error:
         await import_songs(session, lines)
 
     assert str(error.value).startswith(message)
 
 
-async def test_a_song_that_is_there_already_is_named(session: AsyncSession) -> None:
+async def test_import_reports_an_existing_song(session: AsyncSession) -> None:
     await store_song(session, title="A", artist="B")
 
     with pytest.raises(SongImportError, match="Line 2: B already has a song named A"):
@@ -73,7 +75,7 @@ async def test_a_song_that_is_there_already_is_named(session: AsyncSession) -> N
 @pytest.mark.parametrize(
     ("last_line", "stored"), [(b"Hung Up,Madonna,\n", 2), (b"Hung Up,,\n", 0), (b"\xff,x,\n", 0)]
 )
-async def test_the_command_imports_all_or_nothing(
+async def test_command_imports_all_or_nothing(
     run: Cli,
     session: AsyncSession,
     tmp_path: Path,
@@ -93,7 +95,7 @@ async def test_the_command_imports_all_or_nothing(
     assert await count(session) == stored
 
 
-async def test_a_file_that_cannot_be_read(
+async def test_command_reports_an_unreadable_file(
     run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "songs.csv"
@@ -106,7 +108,7 @@ async def test_a_file_that_cannot_be_read(
     assert outcome == f"Error: {file}: Input/output error. Nothing was imported."
 
 
-async def test_a_file_that_is_not_there(run: Cli, tmp_path: Path) -> None:
+async def test_command_exits_with_2_for_a_missing_file(run: Cli, tmp_path: Path) -> None:
     file = tmp_path / "nothing.csv"
 
     assert await run("songs", "import", str(file)) == 2

@@ -21,7 +21,7 @@ async def test_create(client: AsyncClient, session: AsyncSession) -> None:
     assert song.released_on == date(2017, 7, 7)
 
 
-async def test_the_same_song_twice_is_a_conflict(client: AsyncClient) -> None:
+async def test_create_returns_409_for_a_duplicate(client: AsyncClient) -> None:
     await client.post("/songs", json=NEW_RULES)
 
     response = await client.post("/songs", json=NEW_RULES)
@@ -41,7 +41,9 @@ async def test_the_same_song_twice_is_a_conflict(client: AsyncClient) -> None:
         {"rating": 5},
     ],
 )
-async def test_a_song_that_is_not_valid(client: AsyncClient, change: dict[str, Any]) -> None:
+async def test_create_returns_422_for_invalid_data(
+    client: AsyncClient, change: dict[str, Any]
+) -> None:
     response = await client.post("/songs", json=NEW_RULES | change)
 
     assert response.status_code == 422
@@ -58,7 +60,7 @@ async def test_read(client: AsyncClient, session: AsyncSession) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 @pytest.mark.parametrize(("song_id", "status"), [("1", 404), ("0", 422), ("9" * 30, 422)])
-async def test_a_song_that_is_not_there(
+async def test_unknown_or_invalid_id_is_an_error(
     client: AsyncClient, method: str, song_id: str, status: int
 ) -> None:
     response = await client.request(method, f"/songs/{song_id}", json={})
@@ -76,9 +78,7 @@ async def test_update(client: AsyncClient, session: AsyncSession) -> None:
     assert song.title == "Physical"
 
 
-async def test_an_update_cannot_remove_what_is_required(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_update_returns_422_for_null(client: AsyncClient, session: AsyncSession) -> None:
     song = await store_song(session)
 
     response = await client.patch(f"/songs/{song.id}", json={"title": None})
@@ -86,7 +86,7 @@ async def test_an_update_cannot_remove_what_is_required(
     assert response.status_code == 422
 
 
-async def test_an_update_to_another_songs_name_is_a_conflict(
+async def test_update_returns_409_for_a_duplicate(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     await store_song(session, artist="Dua Lipa", title="Physical")
@@ -107,7 +107,7 @@ async def test_delete(client: AsyncClient, session: AsyncSession) -> None:
     assert await session.get(Song, song.id) is None
 
 
-async def test_the_list_comes_in_pages(client: AsyncClient, session: AsyncSession) -> None:
+async def test_list_is_paginated(client: AsyncClient, session: AsyncSession) -> None:
     songs = await store_songs(session, 60)
 
     first = (await client.get("/songs")).json()
@@ -132,13 +132,15 @@ async def test_the_list_comes_in_pages(client: AsyncClient, session: AsyncSessio
         {"artist__ilike": "%\\"},
     ],
 )
-async def test_a_list_that_is_not_valid(client: AsyncClient, params: dict[str, Any]) -> None:
+async def test_list_returns_422_for_invalid_parameters(
+    client: AsyncClient, params: dict[str, Any]
+) -> None:
     response = await client.get("/songs", params=params)
 
     assert response.status_code == 422
 
 
-async def test_the_list_can_be_ordered(client: AsyncClient, session: AsyncSession) -> None:
+async def test_list_can_be_ordered(client: AsyncClient, session: AsyncSession) -> None:
     for year in (2020, 2017, 2024):
         await store_song(session, released_on=date(year, 1, 1))
 
@@ -149,9 +151,7 @@ async def test_the_list_can_be_ordered(client: AsyncClient, session: AsyncSessio
     assert down == up[::-1]
 
 
-async def test_songs_that_are_equal_come_in_a_definite_order(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_list_orders_ties_by_id(client: AsyncClient, session: AsyncSession) -> None:
     for title in ("Sour", "Bittersweet", "Sweet"):
         await store_song(session, artist="Dua Lipa", title=title)
 
@@ -174,7 +174,7 @@ async def test_songs_that_are_equal_come_in_a_definite_order(
         ({"released_on__gte": "2020-10-01", "released_on__lt": "2021-01-01"}, ["Levitating"]),
     ],
 )
-async def test_the_list_can_be_filtered(
+async def test_list_can_be_filtered(
     client: AsyncClient, session: AsyncSession, params: dict[str, str], titles: list[str]
 ) -> None:
     for title, artist, released_on in [

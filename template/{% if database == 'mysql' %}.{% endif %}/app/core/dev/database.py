@@ -1,4 +1,4 @@
-"""MySQL or MariaDB for development and tests, from the server that is installed."""
+"""MySQL or MariaDB for development and tests, using the installed server."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
         durable: whether the data survives a crash of the machine.
 
     Raises:
-        SystemExit: the server cannot be started; the message says why.
+        SystemExit: the server cannot be started; the message contains the reason.
     """
     program = _find("mariadbd", "mysqld")
     data, log, pid_file = folder.resolve() / "data", folder / "log", folder.resolve() / "pid"
@@ -39,7 +39,7 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
             options.append("--user=root")
         if not data.exists():
             initialize = _initialize(program, options)
-            link = Path(temporary, "data")  # mariadb-install-db fails for a path with blanks
+            link = Path(temporary, "data")  # mariadb-install-db fails for paths with spaces
             server.create(data, lambda new: [*initialize, _datadir(link, new)], log=log)
         if not (data / "mysql").is_dir():
             raise SystemExit(
@@ -61,7 +61,7 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
 
 
 def _find(*names: str) -> str:
-    """Return the first of these programs that is installed."""
+    """Return the path of the first of these programs that is installed."""
     for name in names:
         if path := shutil.which(name, path=SEARCHED):
             return path
@@ -72,7 +72,7 @@ def _find(*names: str) -> str:
 
 
 def _initialize(program: str, options: list[str]) -> list[str]:
-    """Return the command that creates data whose root user has no password."""
+    """Return the command that creates the data, with a root user without a password."""
     version = subprocess.check_output([program, "--version"], text=True)  # noqa: S603
     if "MariaDB" not in version:
         return [program, *options, "--initialize-insecure"]
@@ -86,7 +86,7 @@ def _datadir(link: Path, data: Path) -> str:
 
 
 def _greets(path: str) -> bool:
-    """Whether the server accepts connections: it listens before that, but says nothing."""
+    """Return whether the server is ready: it listens earlier, but sends a greeting only then."""
     with socket.socket(socket.AF_UNIX) as attempt:
         attempt.settimeout(server.START_TIMEOUT)
         return attempt.connect_ex(path) == 0 and bool(attempt.recv(1))

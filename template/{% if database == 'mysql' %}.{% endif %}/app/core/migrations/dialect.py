@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: how migrations run."""
+"""MySQL and MariaDB: options and locking of migrations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, func, select
 
 OPTIONS: dict[str, Any] = {"transaction_per_migration": True}
-"""Each DDL statement commits, so each revision is recorded as soon as it is done.
+"""DDL statements commit implicitly, so each revision is recorded as soon as it completes.
 
-Server defaults are not compared: MariaDB rewrites them, for example `now()` as
-`current_timestamp()`, and would always show a change.
+Server defaults are not compared: MariaDB rewrites them, for example `now()` to
+`current_timestamp()`, so a comparison would always report a change.
 """
 
 LOCK = func.left(func.concat("migrations of ", func.database()), 64)
-"""Locks belong to the server, so the name includes the database; 64 is the longest name."""
+"""Locks are server-wide, so the name includes the database. The maximum length is 64."""
 
 LOCK_TIMEOUT = 600
 """Seconds."""
@@ -23,9 +23,9 @@ LOCK_TIMEOUT = 600
 
 @contextmanager
 def migrating(connection: Connection) -> Iterator[None]:
-    """Let one process migrate at a time; others wait for it."""
+    """Allow one process at a time to migrate; others wait."""
     if not connection.scalar(select(func.get_lock(LOCK, LOCK_TIMEOUT))):
-        raise CommandError("Another process has been migrating for too long.")
+        raise CommandError("Timed out waiting for another process to finish its migrations.")
     connection.commit()
     try:
         yield

@@ -18,7 +18,7 @@ VERSION = "18"
 
 INITDB_OPTIONS = (
     *("--username=postgres", "--auth=trust", "--encoding=UTF8"),
-    # The same on every machine.
+    # Independent of the machine's locale.
     *("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
 )
 
@@ -32,7 +32,7 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
         durable: whether the data survives a crash of the machine.
 
     Raises:
-        SystemExit: the server cannot be started; the message says why.
+        SystemExit: the server cannot be started; the message contains the reason.
     """
     programs = _programs()
     data, log = folder.resolve() / "data", folder / "log"
@@ -79,11 +79,11 @@ def _programs() -> Path:
 
 
 def _run_as(user: str) -> list[str | Path]:
-    """Return the command that runs another as a user who can enter root's folders too."""
+    """Return the beginning of a command, to run it as a user who can access root's folders."""
     return [
         *("setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"),
         *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
-        *("--securebits=+no_setuid_fixup", "--"),  # access(2) respects capabilities only with it
+        *("--securebits=+no_setuid_fixup", "--"),  # without it, access(2) ignores capabilities
     ]
 
 
@@ -95,7 +95,7 @@ def _version(data: Path) -> str | None:
 
 
 def _is_ready(pid_file: Path) -> bool:
-    """Whether the server has written that it is ready, in the last line of its file."""
+    """Return whether the last line of the server's file says that it is ready."""
     try:
         return pid_file.read_text().split()[-1] == "ready"
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""PostgreSQL: how migrations run."""
+"""PostgreSQL: options and locking of migrations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ import alembic_postgresql_enum  # noqa: F401 - registers enum types with Alembic
 from sqlalchemy import JSON, Connection, event
 
 LOCK = 4_707_110_471_067
-"""Any number works, as long as nothing else locks it."""
+"""An arbitrary number that nothing else uses as a lock."""
 
 
 def _compare_server_default(
     _context: Any, _inspected: Any, column: Any, found: Any, default: Any, _rendered: Any
 ) -> bool | None:
-    """Compare JSON and text with quotes here, because Alembic's query fails for them."""
+    """Compare JSON, and text that contains quotes, for which Alembic's query fails."""
     if found is None or default is None:
         return None
     is_json = isinstance(column.type, JSON)
@@ -28,14 +28,14 @@ OPTIONS: dict[str, Any] = {
     "transaction_per_migration": False,
     "compare_server_default": _compare_server_default,
 }
-"""All pending migrations run in one transaction, up to an `autocommit_block`."""
+"""All pending migrations run in one transaction, unless an `autocommit_block` ends it."""
 
 
 @contextmanager
 def migrating(connection: Connection) -> Iterator[None]:
-    """Let one process migrate at a time; others wait for it.
+    """Allow one process at a time to migrate; others wait.
 
-    An `autocommit_block` ends the transaction, and with it the wait of the others.
+    An `autocommit_block` ends the transaction, which releases the lock.
     """
     event.listen(connection, "begin", _lock)
     try:
@@ -45,5 +45,5 @@ def migrating(connection: Connection) -> Iterator[None]:
 
 
 def _lock(connection: Connection) -> None:
-    # Held until the transaction ends, so that it works through PgBouncer too.
+    # A lock of the transaction also works through PgBouncer.
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")

@@ -1,4 +1,4 @@
-"""SQLite for development: the file that is the default of DATABASE_URL."""
+"""SQLite for development: the default file of DATABASE_URL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,5 +11,5 @@ from app.core.settings import DatabaseSettings
 
 @contextmanager
 def private_database(_: Path) -> Iterator[URL]:
-    """Return the URL of the database, which needs no server."""
+    """Yield the URL of the database; it needs no server."""
     yield DatabaseSettings.load().database_url

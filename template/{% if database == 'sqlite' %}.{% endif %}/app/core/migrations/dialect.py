@@ -1,4 +1,4 @@
-"""SQLite: how migrations run."""
+"""SQLite: options of migrations, and handling of foreign keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event
 def _compare_server_default(
     _context: Any, _inspected: Any, _column: Any, found: Any, default: Any, _rendered: Any
 ) -> bool | None:
-    """Compare text here: to Alembic, an empty default or one with a quote always seems new."""
+    """Compare text; Alembic would always report defaults that are empty or contain a quote."""
     if found is None or default is None or not isinstance(default.arg, str):
         return None
     literal = "'" + default.arg.replace("'", "''") + "'"
@@ -23,18 +23,18 @@ OPTIONS: dict[str, Any] = {
     "transactional_ddl": True,
     "compare_server_default": _compare_server_default,
 }
-"""SQLite can hardly alter a table, so Alembic copies it instead. DDL is part of the
-transaction, because `app/core/dialect.py` begins it; Alembic does not expect that of SQLite."""
+"""SQLite's ALTER TABLE is limited, so Alembic copies tables instead. DDL is transactional,
+because `app/core/dialect.py` begins transactions; Alembic assumes otherwise."""
 
 
 @contextmanager
 def migrating(connection: Connection) -> Iterator[None]:
-    """Keep foreign keys off while tables are copied, and check them before each commit.
+    """Disable foreign keys while tables are copied, and check them before each commit.
 
-    With foreign keys on, dropping the original of a copied table deletes the
+    With foreign keys enabled, dropping the original of a copied table deletes the
     rows that refer to it: https://www.sqlite.org/lang_altertable.html#otheralter
     """
-    # Directly on the driver, because the pragma does nothing in a transaction.
+    # On the driver's connection, because the pragma has no effect in a transaction.
     cursor = connection.connection.cursor()
     cursor.execute("PRAGMA foreign_keys = OFF")
     event.listen(connection, "commit", _check_foreign_keys)
@@ -43,7 +43,7 @@ def migrating(connection: Connection) -> Iterator[None]:
     finally:
         event.remove(connection, "commit", _check_foreign_keys)
         connection.rollback()
-        # After a refused commit, only the driver still has the transaction open.
+        # After a failed commit, the transaction is still open in the driver.
         connection.connection.rollback()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

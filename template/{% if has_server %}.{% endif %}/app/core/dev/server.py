@@ -1,4 +1,4 @@
-"""Running a private database server."""
+"""Runs a private database server."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 START_TIMEOUT = 60.0
-"""Seconds. After a crash, a server first repairs its data."""
+"""Seconds, including the recovery after a crash."""
 
 STOP_TIMEOUT = 30.0
 """Seconds."""
@@ -19,7 +19,7 @@ STOP_TIMEOUT = 30.0
 ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error)\b[]:]*(.*)")
 
 PROCESSES = Path("/proc")
-"""Linux has it, macOS does not."""
+"""Exists on Linux, but not on macOS."""
 
 
 @contextmanager
@@ -30,16 +30,16 @@ def running(
     is_ready: Callable[[], bool],
     stop_signal: signal.Signals = signal.SIGTERM,
 ) -> Iterator[None]:
-    """Run a server, and stop it at the end.
+    """Run a server, and stop it on exit.
 
     Args:
         command: the program and its arguments.
-        log: the file to write its output to.
-        is_ready: whether it accepts connections.
-        stop_signal: the signal that makes it stop without waiting for its clients.
+        log: the file for its output.
+        is_ready: returns whether it accepts connections.
+        stop_signal: the signal that stops it without waiting for its clients.
 
     Raises:
-        SystemExit: it does not start; the message says why.
+        SystemExit: the server does not start; the message contains the reason.
     """
     with log.open("wb") as output:
         try:
@@ -48,7 +48,7 @@ def running(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C has to end its clients first
+                start_new_session=True,  # on Ctrl-C, its clients must stop first
             )
         except OSError as error:
             raise SystemExit(f"Error: {command[0]} cannot be run: {error.strerror}.") from None
@@ -66,7 +66,7 @@ def running(
         try:
             process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            process.kill()  # it recovers when it is started again
+            process.kill()  # it recovers on the next start
             process.wait()
 
 
@@ -77,16 +77,16 @@ def create(
     log: Path,
     owner: str | None = None,
 ) -> None:
-    """Create a server's data, completely or not at all.
+    """Create the data of a server, completely or not at all.
 
     Args:
-        data: the folder of the data, which does not exist.
-        command: the command that creates the data in the folder that it is given.
-        log: the file to write the command's output to.
-        owner: the user that the folder belongs to; by default, this process's.
+        data: the folder to create.
+        command: returns the command that creates the data in a given folder.
+        log: the file for the output of the command.
+        owner: the owner of the folder; by default, the user of this process.
 
     Raises:
-        SystemExit: it fails; the message says why.
+        SystemExit: the command fails; the message contains the reason.
     """
     new = data.with_name(f"{data.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -104,14 +104,14 @@ def create(
 
 
 def stop_left_over(pid_file: Path, argument: str, stop_signal: signal.Signals) -> None:
-    """Stop the server of an earlier run that was killed before it could do so.
+    """Stop the server of an earlier run that was killed.
 
-    By now, the number in its file can be another program's, which has to go on.
+    Another program can have its process ID by now; it is not stopped.
 
     Args:
-        pid_file: the file with the number of the server's process.
+        pid_file: the file with the process ID of the server.
         argument: an argument that only this server has, such as its folder.
-        stop_signal: the signal that makes it stop without waiting for its clients.
+        stop_signal: the signal that stops it without waiting for its clients.
 
     Raises:
         SystemExit: the server does not stop.
@@ -135,7 +135,7 @@ def stop_left_over(pid_file: Path, argument: str, stop_signal: signal.Signals) -
 
 def _reason(log: Path) -> str:
     """Return the first error in a log, or its last line."""
-    lines = log.read_text(errors="replace").splitlines() or ["it says nothing"]
+    lines = log.read_text(errors="replace").splitlines() or ["its log is empty"]
     errors = (error for line in lines if (error := ERROR.search(line)))
     error = next(errors, None)
     return (error[1] if error else lines[-1]).strip().rstrip(".")
