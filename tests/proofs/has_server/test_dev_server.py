@@ -137,7 +137,7 @@ def test_what_an_interrupted_creation_left_is_replaced(tmp_path: Path) -> None:
         ("LOG:  hello\nFATAL:  first.\nERROR:  second\n", "first"),
         ("2026 [ERROR] InnoDB: damaged\n2026 [ERROR] Aborting\n", "InnoDB: damaged"),
         ("only words\nthe last words\n", "the last words"),
-        ("", "it says nothing"),
+        ("", "its log is empty"),
     ],
 )
 def test_reason_is_the_first_error(tmp_path: Path, log: str, reason: str) -> None:
