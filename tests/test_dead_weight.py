@@ -195,7 +195,7 @@ def always_too() -> int: ...
         "@pytest.fixture\ndef settings(settings: Settings) -> Settings: ...\n"
         "@pytest.fixture\ndef engine(engine: int) -> int: ...\n",
     )
-    change(broken, "README.md", "`session_factory` makes", "`session_factory` or `bell` makes")
+    change(broken, "README.md", "`session_factory` creates", "`session_factory` or `bell` creates")
     assert unused_fixtures(broken) == [
         "tests/conftest.py: clock",
         "tests/conftest.py: alarm",

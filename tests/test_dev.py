@@ -1,20 +1,18 @@
 """`dev`: the service and its development database, however they are stopped or disturbed."""
 
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support import programs
+from support.databases import DatabaseServer
+from support.development import PID_FILES, Development
 from support.projects import Project
 from support.questions import Combination, first_of_each_database
 from support.services import STOP_TIMEOUT, Service
@@ -26,77 +24,9 @@ SERVERS = pytest.mark.parametrize(
     ids=str,
 )
 
-PID_FILES = {"postgresql": "data/postmaster.pid", "mysql": "pid"}
 ESSENTIAL = {"postgresql": "global/pg_control", "mysql": "ibdata1"}
 
 SONG = {"title": "Levitating", "artist": "Dua Lipa"}
-
-
-@dataclass(frozen=True)
-class Development:
-    """A project whose `dev` is run."""
-
-    project: Project
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the development database."""
-        return self.project.path / ".dev"
-
-    def pid(self) -> int:
-        """Return the process that runs `dev`."""
-        return int(json.loads((self.folder / "running").read_text())["pid"])
-
-    def server_pid(self, database: str) -> int:
-        """Return the process that runs the database server."""
-        return int((self.folder / PID_FILES[database]).read_text().split()[0])
-
-    def refused(self, *options: str, prefix: tuple[str, ...] = ()) -> str:
-        """Run `dev`, which must fail with one sentence; return it."""
-        command = (*prefix, programs.uv(), "run", "--quiet", self.project.slug, "dev", *options)
-        finished = self.project.run(*command, check=False)
-        assert finished.exit_code == 1, finished.report()
-        (sentence,) = finished.output.splitlines()
-        assert sentence.startswith("Error: ")
-        return sentence
-
-    @contextmanager
-    def running(self, env: Mapping[str, str] | None = None) -> Iterator[Service]:
-        """Run `dev` in a session of its own until it serves; kill what is left at the end."""
-        port = programs.free_port()
-        log_file = self.project.path.with_name(f"dev-{port}.log")
-        with log_file.open("wb") as log:
-            process = subprocess.Popen(
-                [programs.uv(), "run", "--quiet", self.project.slug, "dev", "--port", str(port)],
-                cwd=self.project.path,
-                env=self.project.environment(env),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        service = Service(process, port, log_file)
-        try:
-            service.wait_until_it_answers()
-            yield service
-        finally:
-            for pid in self.processes(process.pid):
-                os.kill(pid, signal.SIGKILL)
-            process.wait()
-
-    def processes(self, session: int) -> list[int]:
-        """Return the processes of a terminal session, and those with the project's path."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal():
-                try:
-                    command = (entry / "cmdline").read_text(errors="replace")
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                except OSError:  # it has just ended
-                    continue
-                if command and (int(fields[3]) == session or str(self.project.path) in command):
-                    found.append(int(entry.name))
-        return found
 
 
 @pytest.fixture
@@ -133,7 +63,7 @@ def test_data_survives_every_way_to_stop(
             _stop(development, service, stop)
     with development.running() as service:
         os.kill(development.pid(), signal.SIGKILL)
-        _wait_until(lambda: _is_closed(service.port))  # the child that serves ends too
+        development.wait_until(lambda: _is_closed(service.port))  # the child that serves ends too
     if combination.database != "sqlite":
         assert _is_alive(development.server_pid(combination.database))
     with development.running() as service:
@@ -161,7 +91,7 @@ def test_only_one_dev_runs_and_others_find_it(development: Development) -> None:
         assert "(head)" in current.output
         main = development.project.path / "app" / "main.py"
         main.write_text(main.read_text().replace('title="My service"', 'title="Changed"'))
-        _wait_until(lambda: b"Changed" in _body(service, "/openapi.json"))
+        development.wait_until(lambda: b"Changed" in service.get("/openapi.json").body)
         _stop(development, service, STOPS["Ctrl-C"])
 
 
@@ -170,10 +100,10 @@ def test_only_one_dev_runs_and_others_find_it(development: Development) -> None:
 def test_database_url_overrides_the_development_database(
     combination: Combination,
     development: Development,
-    servers: Callable[[Combination], object],
+    servers: Callable[[Combination], DatabaseServer],
 ) -> None:
     """No server is started if DATABASE_URL names one."""
-    url = servers(combination).create()  # type: ignore[attr-defined]
+    url = servers(combination).create()
     with development.running({"DATABASE_URL": url}) as service:
         assert service.get("/health/ready").status == 200
         assert not (development.folder / "data").exists()
@@ -260,22 +190,8 @@ def _stop(
     """Stop `dev`; nothing that it started may be left."""
     stop(development, service)
     service.process.wait(STOP_TIMEOUT)
-    _wait_until(lambda: not development.processes(service.process.pid))
+    development.wait_until(lambda: not development.processes(service.process.pid))
     assert _is_closed(service.port)
-
-
-def _wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _body(service: Service, path: str) -> bytes:
-    try:
-        return service.get(path).body
-    except OSError:  # it is restarting
-        return b""
 
 
 def _is_closed(port: int) -> bool:

@@ -314,7 +314,7 @@ def test_forbidden_changes_are_reported(newer: Patch, words: list[str], tmp_path
 
 
 OWNERSHIP = re.compile(
-    r"^\| (?P<whose>Yours|The template's|Both) \| (?P<files>.+) \| .+ \|$", re.MULTILINE
+    r"^\| (?P<whose>You|The template|Both) \| (?P<files>.+) \| .+ \|$", re.MULTILINE
 )
 
 
@@ -330,9 +330,9 @@ def test_readme_lists_the_owner_of_each_file(
     files = texts_in(template.render(tmp_path / "service", combination.answers))
     manifest = read_manifest(template)
     rows = {row["whose"]: row["files"] for row in OWNERSHIP.finditer(files["README.md"])}
-    assert list(rows) == ["Yours", "The template's", "Both"]
-    owners, excepted = read_row(rows["Yours"])
-    templates, _ = read_row(rows["The template's"])
+    assert list(rows) == ["You", "The template", "Both"]
+    owners, excepted = read_row(rows["You"])
+    templates, _ = read_row(rows["The template"])
     assert rows["Both"].startswith("everything else")
     used = set()
     for file in files:

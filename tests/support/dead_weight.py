@@ -40,6 +40,7 @@ READ_BY_NAME = {
     ".github/workflows/*.yml": "GitHub",
     ".gitignore": "git",
     ".pre-commit-config.yaml": "pre-commit",
+    ".python-version": "uv",
     "LICENSE": "people",
     "migrations/script.py.mako": "Alembic",
     "pyproject.toml": "uv",

@@ -130,7 +130,7 @@ def _make_older(directory: Path) -> None:
     (template / "{% if example %}.{% endif %}" / "app" / "songs" / "README.md.jinja").unlink()
     for name, new, old in (
         ("app/core/limits.py", "Limits for requests.", "Limits of requests."),
-        ("README.md.jinja", "## Start\n", "## Begin\n"),
+        ("README.md.jinja", "## Getting started\n", "## Start\n"),
     ):
         text = (template / name).read_text(encoding="utf-8")
         assert text.count(new) == 1, f"{name} must contain {new!r} exactly once."
