@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -75,14 +76,16 @@ def describe(running: Running) -> None:
 
 def find() -> Running | None:
     """Return the description of the running process; None if none is running, or it is starting."""
-    try:
-        import fcntl
+    if sys.platform == "win32":
+        return None
+    import fcntl
 
+    try:
         with FILE.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         text = FILE.read_text(encoding="utf-8")
         return Running(**json.loads(text)) if text else None
-    except (ImportError, OSError):
+    except OSError:
         pass
     return None

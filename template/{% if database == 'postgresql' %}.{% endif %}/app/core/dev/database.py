@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ def private_database(folder: Path, *, durable: bool = True) -> Iterator[URL]:
     server.stop_left_over(pid_file, str(data), signal.SIGINT)
     # A path in the project could be too long for a socket.
     with TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as sockets:
+        if owner:
+            shutil.chown(sockets, owner)
         options = {"unix_socket_directories": sockets, "listen_addresses": ""}
         if not durable:
             options["fsync"] = "off"
@@ -97,6 +100,6 @@ def _version(data: Path) -> str | None:
 def _is_ready(pid_file: Path) -> bool:
     """Return whether the last line of the server's file says that it is ready."""
     try:
-        return pid_file.read_text().split()[-1] == "ready"
-    except (OSError, IndexError):
+        return pid_file.read_text().split()[-1:] == ["ready"]
+    except OSError:
         return False

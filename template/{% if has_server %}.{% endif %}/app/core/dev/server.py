@@ -117,9 +117,12 @@ def stop_left_over(pid_file: Path, argument: str, stop_signal: signal.Signals) -
         SystemExit: the server does not stop.
     """
     try:
-        pid = int(pid_file.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
+        number = re.match(r"\d+", pid_file.read_text())
+    except OSError:
         return
+    if number is None:
+        return
+    pid = int(number[0])
     deadline = time.monotonic() + STOP_TIMEOUT
     if _has_argument(pid, argument):
         os.kill(pid, stop_signal)
