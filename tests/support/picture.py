@@ -1,7 +1,8 @@
 """The picture of a terminal in the README: real commands, and what they print.
 
 Lines can be left out, which an ellipsis shows, and values that differ from run to run are
-replaced by fixed ones. Everything else is shown as a terminal of that width shows it.
+replaced by fixed ones. The files that Copier creates are sorted. Everything else is shown as
+a terminal of that width shows it.
 """
 
 import os
@@ -86,14 +87,7 @@ def record(
         project_in: returns the project in a rendered folder.
     """
     folder, port = folder.resolve(), programs.free_port()
-    settings = folder / "settings.yml"
-    settings.write_text("{}\n", encoding="utf-8")
-    env = {
-        # The commands call uv by its name.
-        "PATH": os.pathsep.join([str(Path(programs.uv()).parent), programs.environment()["PATH"]]),
-        "COPIER_SETTINGS_PATH": str(settings),
-        "UV_NO_PROGRESS": "1",
-    }
+    env = _environment(folder)
     # The suite's own Copier is the version in uv.lock.
     copy = COPY.replace("uvx copier", shlex.join([sys.executable, "-m", "copier"]))
     copy = copy.replace(ADDRESS, shlex.quote(str(template.path)))
@@ -114,6 +108,18 @@ def record(
         ],
         [Step(REQUEST, shown(answer))],
     ]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return variables for the commands, which ignore the user's settings of Copier."""
+    settings = folder / "settings.yml"
+    settings.write_text("{}\n", encoding="utf-8")
+    return {
+        # The commands call uv by its name.
+        "PATH": os.pathsep.join([str(Path(programs.uv()).parent), programs.environment()["PATH"]]),
+        "COPIER_SETTINGS_PATH": str(settings),
+        "UV_NO_PROGRESS": "1",
+    }
 
 
 def _printed(command: str, folder: Path, env: dict[str, str]) -> str:
