@@ -35,7 +35,8 @@ def steps(readme: str) -> Iterator[Step]:
         for block in BLOCK.finditer(text):
             code = dedent(block[2])
             if block[1] == "python":
-                files[PATH.findall(text[: block.start()])[-1]] = code
+                *empty, path = PATH.findall(text[: block.start()])
+                files |= dict.fromkeys(empty, "") | {path: code}
             else:
                 commands += code.splitlines()
         yield Step(re.findall(r"\*\*(\w+)\.\*\*", text)[0], files, commands)

@@ -36,7 +36,7 @@ def configure(context: typer.Context) -> None:
 @cli.command()
 def dev(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
     """Run a development server with a database, and restart it when the code changes."""
     from app.core.dev.serving import serve  # uvicorn is slow to import

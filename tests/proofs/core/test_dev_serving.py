@@ -123,3 +123,18 @@ def test_child_serves_and_watches_its_parent(monkeypatch: pytest.MonkeyPatch) ->
 
     assert watched.get(timeout=5) == os.getppid()
     assert served == [[]]
+
+
+def test_failed_start_says_what_restarts_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise SystemExit("TOKEN is not set.")
+
+    monkeypatch.setattr(serving, "_end_with", lambda _: None)
+    monkeypatch.setattr("uvicorn.Server.run", fail)
+
+    with pytest.raises(SystemExit, match="TOKEN"):
+        serving._serve(uvicorn.Config("app.asgi:app", log_config=None), [])
+
+    assert "Waiting for a change in app/." in capsys.readouterr().err

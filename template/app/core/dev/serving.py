@@ -51,8 +51,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # before what `create_server` adds
         raise SystemExit(
-            f"Error: Port {port} of {host} cannot be used ({reason}): stop the program "
-            "that uses it, or choose another port with --port."
+            f"Error: Port {port} of {host} cannot be used ({reason}): free it, "
+            "or choose another with --port or --host."
         ) from None
 
 
@@ -72,7 +72,12 @@ def _migrate_and_serve(listener: socket.socket) -> None:
 def _serve(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
     """Serve in a child process, which exits when its parent exits, even if it was killed."""
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-    uvicorn.Server(config).run(sockets)
+    try:
+        uvicorn.Server(config).run(sockets)
+    except SystemExit as error:
+        if error.code:
+            typer.echo("The service did not start. Waiting for a change in app/.", err=True)
+        raise
 
 
 def _end_with(parent: int) -> None:
