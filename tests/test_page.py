@@ -23,7 +23,7 @@ from support.fragments import README
 from support.golden import ANSWERS_FILE, changed_paths
 from support.options import read_options, spelled
 from support.questions import Combination, behavioural_product, every_choice, read_questions
-from support.rendering import Renders, git, once, texts_in
+from support.rendering import Renders, once, texts_in
 from support.root import ROOT
 
 COMMAND = f"uvx copier copy --defaults %s{generator.ADDRESS} my-service"
@@ -186,6 +186,7 @@ def test_answers_are_chosen_with_the_keyboard(open_page: Open, data: dict[str, A
     assert (
         tab.text_content("#command") == COMMAND % "--data database=postgresql --data example=false "
     )
+    assert "#database=postgresql&example=false&" in tab.url
     texts = texts_on(data, key(database="postgresql", example=False))
     lines = {path: text.count("\n") for path, text in texts.items()}
     shown = [row.split() for row in tab.locator("#files li").all_inner_texts()]
@@ -206,7 +207,7 @@ def test_answers_are_chosen_with_the_keyboard(open_page: Open, data: dict[str, A
     assert again.text_content("#path") == path
 
 
-def test_difference_is_right(open_page: Open, data: dict[str, Any], tmp_path: Path) -> None:
+def test_difference_is_right(open_page: Open, data: dict[str, Any]) -> None:
     """Applying the difference to one project results in the other."""
     tab = open_page(COMPARED)
     here = texts_on(data, key(database="postgresql", example=False, license="MIT"))
@@ -218,26 +219,40 @@ def test_difference_is_right(open_page: Open, data: dict[str, Any], tmp_path: Pa
     assert dict(rows) == expected
     assert set(expected.values()) == set(notes.values())
 
-    patch = ""
     for link in tab.locator("#files a").all():
         link.click()
         path = tab.text_content("#path") or ""
         before, after = (texts.get(path, "").splitlines() for texts in (here, there))
-        if before or after:
-            diff = tab.text_content("#text") or ""
-            patch += diff
-            edits = len(re.findall(r"^(?:\+(?!\+\+ )|-(?!-- ))", diff, re.MULTILINE))
-            blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
-            assert edits <= len(before) + len(after) - 2 * sum(block.size for block in blocks)
-    for path, text in here.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text, encoding="utf-8")
-    (tmp_path / "patch").write_text(patch, encoding="utf-8")
-    git(tmp_path, "apply", "patch")
-    (tmp_path / "patch").unlink()
-    # An empty file has no difference that a patch can contain.
-    applied = {path: text for path, text in texts_in(tmp_path).items() if text}
-    assert applied == {path: text for path, text in there.items() if text}
+        lines = tab.locator("#text .line").evaluate_all(LINES)
+        assert applied(before, [text for _, text in lines]) == after
+        for number, text in lines:
+            if number:
+                assert (before if text[0] == "-" else after)[int(number) - 1] == text[1:]
+        changes = [text for _, text in lines[2:] if text[0] in "+-"]
+        blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+        assert len(changes) <= len(before) + len(after) - 2 * sum(block.size for block in blocks)
+
+
+LINES = "lines => lines.map(line => [line.dataset.number, line.textContent.slice(0, -1)])"
+
+
+def applied(before: list[str], diff: list[str]) -> list[str]:
+    """Apply a unified diff, whose line numbers must be right."""
+    after: list[str] = []
+    done = 0
+    for line in diff[2:]:
+        if hunk := re.match(r"@@ -(\d+),(\d+) \+(\d+),(\d+) @@$", line):
+            start, removed, new_start, added = map(int, hunk.groups())
+            after += before[done : start - (removed > 0)]
+            done = start - (removed > 0)
+            assert len(after) == new_start - (added > 0)
+        else:
+            if line[0] in " -":
+                assert before[done] == line[1:]
+                done += 1
+            if line[0] in " +":
+                after.append(line[1:])
+    return after + before[done:]
 
 
 def test_comparison_is_chosen_in_the_form(open_page: Open, data: dict[str, Any]) -> None:
@@ -299,7 +314,7 @@ def test_text_has_contrast(scheme: Scheme, open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1600])
-@pytest.mark.parametrize("state", ["", COMPARED])
+@pytest.mark.parametrize("state", ["", COMPARED], ids=["one", "compared"])
 def test_page_fits_its_window(width: int, state: str, open_page: Open) -> None:
     """Only code scrolls sideways, and a wide window is used."""
     tab = open_page(state, width)
