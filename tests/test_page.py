@@ -183,10 +183,11 @@ def test_answers_are_chosen_with_the_keyboard(open_page: Open, data: dict[str, A
     tab_to(tab, "[name=example]")
     tab.keyboard.press("ArrowDown")
 
-    assert (
-        tab.text_content("#command") == COMMAND % "--data database=postgresql --data example=false "
-    )
+    answers = "--data database=postgresql --data example=false "
+    assert tab.text_content("#command") == COMMAND % answers
     assert "#database=postgresql&example=false&" in tab.url
+    tab.get_by_role("button", name="Copy").press("Enter")
+    assert tab.evaluate("getSelection().toString()") == COMMAND % answers
     texts = texts_on(data, key(database="postgresql", example=False))
     lines = {path: text.count("\n") for path, text in texts.items()}
     shown = [row.split() for row in tab.locator("#files li").all_inner_texts()]

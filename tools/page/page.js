@@ -208,10 +208,9 @@ $("files").addEventListener("click", (event) => {
   go(new URLSearchParams(link.hash.slice(1)).get("file"));
   $("files").querySelector("[aria-current=true]").focus();
 });
-$("copy").addEventListener("click", async () => {
-  getSelection().selectAllChildren($("command"));
-  await navigator.clipboard.writeText(command(here));
-  $("copy").textContent = "Copied";
+$("copy").addEventListener("click", () => {
+  getSelection().selectAllChildren($("command"));  // for when the clipboard is not allowed
+  navigator.clipboard?.writeText(command(here)).then(() => { $("copy").textContent = "Copied"; }, () => {});
 });
 
 $("coverage").textContent = data.coverage;
