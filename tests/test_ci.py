@@ -72,7 +72,7 @@ def play(
 
 def everything_is_run(script: str, folder: Path) -> None:
     """Check that .ci/run lints, type-checks, and tests, in this order."""
-    finished, calls = play(script, folder, "uv", "mariadbd", "pgbouncer")
+    finished, calls = play(script, folder, "uv", "mariadbd", "pgbouncer", "chromium")
     assert finished.exit_code == 0, finished.report()
     assert calls == CALLS
 
@@ -105,18 +105,18 @@ def test_missing_steps_are_detected(old: str, new: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_run_stops_at_first_failure(call: str, tmp_path: Path) -> None:
     """The exit code reports the failure."""
-    finished, calls = play(RUN, tmp_path, "uv", "mariadbd", "pgbouncer", fails=call)
+    finished, calls = play(RUN, tmp_path, "uv", "mariadbd", "pgbouncer", "chromium", fails=call)
     assert finished.exit_code != 0
     assert calls == CALLS[: CALLS.index(call) + 1]
 
 
-def test_run_installs_missing_servers(tmp_path: Path) -> None:
+def test_run_installs_missing_programs(tmp_path: Path) -> None:
     """Packages provide the servers, and start none during installation."""
     finished, calls = play(RUN, tmp_path, "uv", "apt-get", "sudo")
     assert finished.exit_code == 0, finished.report()
     assert calls[-len(CALLS) :] == CALLS
     (install,) = (call for call in calls if "install" in call)
-    assert install.endswith("mariadb-server pgbouncer")
+    assert install.endswith("mariadb-server pgbouncer chromium")
     assert not (tmp_path / "policy-rc.d").exists()
 
 
@@ -233,14 +233,16 @@ def test_every_workflow_is_checked() -> None:
 
 
 def release(repository: Path) -> Finished:
-    """Run the release script with a fake `gh` that logs its arguments."""
+    """Run the release script with fakes of `gh` and `pipx`, which log their arguments."""
     (script,) = (step["run"] for step in steps(WORKFLOWS["release"], "release") if "run" in step)
-    fake = repository.with_name("bin") / "gh"
-    fake.parent.mkdir(exist_ok=True)
-    fake.write_text('#!/bin/sh\nprintf "%s|" "$@" > gh.log\n', encoding="utf-8")
-    fake.chmod(0o755)
-    path = f"{fake.parent}:{os.environ['PATH']}"
-    env = programs.environment(PATH=path)
+    folder = repository.with_name("bin")
+    folder.mkdir(exist_ok=True)
+    for name in ("gh", "pipx"):
+        fake = f'#!/bin/sh\nprintf "%s|" "$@" > {name}.log\ngit rev-parse HEAD > {name}.commit\n'
+        (folder / name).write_text(fake, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    env = programs.environment(PATH=path, GITHUB_REPOSITORY="us/prewired")
     return programs.run("bash", "-e", "-c", script, cwd=repository, env=env, check=False)
 
 
@@ -268,9 +270,21 @@ def test_new_version_is_released(repository: Path) -> None:
     told = (repository / "gh.log").read_text(encoding="utf-8").split("|")
     target = git(repository, "rev-parse", "commit-1").strip()
     options = ["--target", target, "--title", "1.1.0", "--notes-file", "notes.md"]
-    assert told[:-1] == ["release", "create", "v1.1.0", *options]
+    assert told[:-1] == ["release", "create", "v1.1.0", "prewired.html", *options]
     notes = (repository / "notes.md").read_text(encoding="utf-8")
     assert notes.split() == ["###", "Added", "-", "New."]
+
+
+def test_page_of_the_released_commit_is_attached(repository: Path) -> None:
+    """The page is built from the commit that the tag gets, with the repository's address."""
+    assert release(repository).exit_code == 0
+
+    built = (repository / "pipx.log").read_text(encoding="utf-8").split("|")
+    arguments = ["tools/page.py", "prewired.html", "--address", "https://github.com/us/prewired"]
+    assert built[:-1] == ["run", "uv", "run", "--locked", *arguments]
+    assert (ROOT / "tools" / "page.py").exists()
+    commit_of_page = (repository / "pipx.commit").read_text(encoding="utf-8")
+    assert commit_of_page == git(repository, "rev-parse", "commit-1")
 
 
 def test_version_is_released_once(repository: Path) -> None:

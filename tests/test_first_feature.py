@@ -31,7 +31,8 @@ def steps(readme: str) -> Iterator[Step]:
     """Yield the steps of the section about the first feature."""
     section = readme.partition("## Your first feature\n")[2].partition("\n## ")[0]
     for text in re.split(r"^\d\. ", section, flags=re.MULTILINE)[1:]:
-        files, commands = {}, []
+        files: dict[str, str] = {}
+        commands: list[str] = []
         for block in BLOCK.finditer(text):
             code = dedent(block[2])
             if block[1] == "python":
