@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncmy
 from asyncmy.errors import OperationalError
-from sqlalchemy import URL, Table, event
+from sqlalchemy import URL, Numeric, Table, event
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 DRIVER = "mysql+asyncmy"
 URL_EXAMPLE = f"{DRIVER}://user:password@host:3306/name"
+
+DATETIME = mysql.DATETIME(fsp=6)
+
+DIGITS, PLACES = 20, 6
+DECIMAL = Numeric(DIGITS, PLACES)
 
 CONNECT_TIMEOUT = 5
 """Seconds."""

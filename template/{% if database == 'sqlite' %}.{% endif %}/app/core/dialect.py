@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, DateTime, Numeric, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolResetState
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 DRIVER = "sqlite+aiosqlite"
 URL_EXAMPLE = f"{DRIVER}:///path/to/file.db"
+
+DATETIME = DateTime()
+
+DIGITS, PLACES = 15, 6
+"""SQLite stores doubles, which have no more digits."""
+DECIMAL = Numeric(DIGITS, PLACES, asdecimal=False)
 
 UNAVAILABLE = frozenset(
     {
