@@ -100,6 +100,11 @@ def error_code(error: DBAPIError) -> int | None:
     return error.orig.args[0] if error.orig and error.orig.args else None
 
 
+def is_missing_value(error: DBAPIError) -> bool:
+    """Return whether a column without a default got no value."""
+    return error_code(error) in {1048, 1364}
+
+
 def is_unavailable(error: DBAPIError) -> bool:
     """Return whether the error is temporary, so that retrying may succeed."""
     return error.connection_invalidated or error_code(error) in UNAVAILABLE

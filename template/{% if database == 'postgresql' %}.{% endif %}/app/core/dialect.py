@@ -98,6 +98,11 @@ def error_code(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
+def is_missing_value(error: DBAPIError) -> bool:
+    """Return whether a column without a default got no value."""
+    return error_code(error) == "23502"
+
+
 def is_unavailable(error: DBAPIError) -> bool:
     """Return whether the error is temporary, so that retrying may succeed."""
     return error.connection_invalidated or (error_code(error) or "").startswith(UNAVAILABLE)

@@ -101,6 +101,11 @@ def error_code(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlite_errorname", None)
 
 
+def is_missing_value(error: DBAPIError) -> bool:
+    """Return whether a column without a default got no value."""
+    return error_code(error) == "SQLITE_CONSTRAINT_NOTNULL"
+
+
 def is_unavailable(error: DBAPIError) -> bool:
     """Return whether the error is temporary, so that retrying may succeed."""
     code = getattr(error.orig, "sqlite_errorcode", 0)
