@@ -2,20 +2,27 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends
 from fastapi.dependencies.models import Dependant
 from fastapi.requests import HTTPConnection
 from sqlalchemy import MetaData, TextClause, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session
+from sqlalchemy.orm import DeclarativeBase, Mapper, ORMExecuteState, Session
+
+from app.core.types import ExactDecimal, UTCDateTime
 
 SessionFactory = async_sessionmaker[AsyncSession]
 
 
 class Base(DeclarativeBase):
     """Base class of all models.
+
+    A `datetime` has a time zone, and a `Decimal` is exact. Values that the database
+    computes are loaded when a row is written, because this requires an `await`.
 
     The naming convention names every constraint, so that migrations can drop it:
     https://alembic.sqlalchemy.org/en/latest/naming.html
@@ -30,6 +37,13 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+    type_annotation_map: ClassVar = {datetime: UTCDateTime(), Decimal: ExactDecimal()}
+
+
+@event.listens_for(Base, "instrument_class", propagate=True)
+def _load_computed_values(mapper: Mapper[Any], _: type) -> None:
+    if mapper.eager_defaults == "auto":  # a model can choose otherwise
+        mapper.eager_defaults = True
 
 
 def create_session_factory(bind: AsyncEngine | AsyncConnection, **options: Any) -> SessionFactory:

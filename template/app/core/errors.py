@@ -10,17 +10,18 @@ from fastapi.exception_handlers import (
     http_exception_handler,
     request_validation_exception_handler,
 )
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
 from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from app.core.dialect import error_code, is_unavailable
+from app.core.dialect import error_code, is_missing_value, is_unavailable
 from app.core.logs import REQUEST_ID_HEADER
+from app.core.types import UnstorableError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
@@ -88,7 +89,8 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
             statement=error.statement,
         )
         return _unavailable(request)
-    conflict = isinstance(error, IntegrityError)
+    # A missing value is a bug of the service, and no conflict.
+    conflict = isinstance(error, IntegrityError) and not is_missing_value(error)
     log = logger.info if conflict else logger.error
     log(
         "database error",
@@ -101,6 +103,20 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
     if conflict:
         return _problem(request, 409, "The request conflicts with existing data.")
     return _problem(request, 500, "The request could not be processed.")
+
+
+async def _unstorable_value(request: Request, error: StatementError) -> JSONResponse:
+    if not isinstance(error.orig, UnstorableError):
+        raise error
+    logger.warning("value cannot be stored", statement=error.statement)
+    return _problem(request, 422, str(error.orig))
+
+
+async def _invalid_response(request: Request, error: ResponseValidationError) -> Response:
+    logger.error(
+        "The response does not fit its model. Flush the session before returning a new object."
+    )
+    raise error
 
 
 async def _overtaken(request: Request, error: StaleDataError) -> JSONResponse:
@@ -117,6 +133,7 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     response = _problem(request, 500, "The request could not be processed.")
     if request_id := getattr(request.state, "request_id", None):
         response.headers[REQUEST_ID_HEADER] = request_id
+    response.headers["Connection"] = "close"  # the server closes it after an error
     return response
 
 
@@ -147,6 +164,8 @@ def _problem(
 HANDLERS: dict[type[Exception], Any] = {
     HTTPException: _http_error,
     RequestValidationError: _invalid_request,
+    ResponseValidationError: _invalid_response,
+    StatementError: _unstorable_value,
     DBAPIError: _database_error,
     StaleDataError: _overtaken,
     PoolTimeoutError: _pool_exhausted,

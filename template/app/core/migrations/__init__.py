@@ -20,7 +20,7 @@ from app.core.dialect import error_code
 from app.core.distribution import distribution
 from app.core.engine import open_engine
 from app.core.errors import error_reason
-from app.core.migrations.autogenerate import order_steps
+from app.core.migrations.autogenerate import order_steps, render_type
 from app.core.migrations.dialect import OPTIONS, migrating
 from app.core.settings import DatabaseSettings
 
@@ -69,6 +69,7 @@ def _run(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         process_revision_directives=order_steps,
+        render_item=render_type,
         **OPTIONS,
     )
     with migrating(connection), context.begin_transaction():

@@ -1,9 +1,10 @@
-"""Order of the steps in a new migration."""
+"""Types, and order of the steps, in a new migration."""
 
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, Literal
 
+from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import (
     CreateTableOp,
     DropConstraintOp,
@@ -14,6 +15,24 @@ from alembic.operations.ops import (
     ModifyTableOps,
 )
 from sqlalchemy import ForeignKeyConstraint
+
+from app.core.types import ExactDecimal, UTCDateTime
+
+
+def render_type(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """Render a column's type in a new migration, with the imports that it needs."""
+    if kind != "type":
+        return False
+    if isinstance(item, UTCDateTime | ExactDecimal):
+        item = item.impl_instance  # migrations outlive the code of the service
+        name = type(item).__module__.removeprefix("sqlalchemy.dialects.").partition(".")[0]
+        if name == "sqlalchemy":
+            return f"sa.{item!r}"
+        context.imports.add(f"from sqlalchemy.dialects import {name}")
+        return f"{name}.{item!r}"
+    if not type(item).__module__.startswith("sqlalchemy."):
+        context.imports.add(f"import {type(item).__module__}")
+    return False
 
 
 def order_steps(_context: Any, _revision: Any, scripts: list[MigrationScript]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncmy
 from asyncmy.errors import OperationalError
-from sqlalchemy import URL, Table, event
+from sqlalchemy import URL, Numeric, Table, event
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 DRIVER = "mysql+asyncmy"
 URL_EXAMPLE = f"{DRIVER}://user:password@host:3306/name"
+
+DATETIME = mysql.DATETIME(fsp=6)
+
+DIGITS, PLACES = 20, 6
+DECIMAL = Numeric(DIGITS, PLACES)
 
 CONNECT_TIMEOUT = 5
 """Seconds."""
@@ -92,6 +98,11 @@ def use_utf8mb4(table: Any, _: Any) -> None:
 def error_code(error: DBAPIError) -> int | None:
     """Return the server's error number."""
     return error.orig.args[0] if error.orig and error.orig.args else None
+
+
+def is_missing_value(error: DBAPIError) -> bool:
+    """Return whether a column without a default got no value."""
+    return error_code(error) in {1048, 1364}
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import URL
+from sqlalchemy import URL, DateTime, Numeric
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 DRIVER = "postgresql+asyncpg"
 URL_EXAMPLE = f"{DRIVER}://user:password@host:5432/name"
+
+DATETIME = DateTime(timezone=True)
+
+DIGITS, PLACES = 20, 6
+DECIMAL = Numeric(DIGITS, PLACES)
 
 CONNECT_TIMEOUT = 5.0
 """Seconds."""
@@ -91,6 +96,11 @@ async def _connect(*args: Any, **options: Any) -> Any:
 def error_code(error: DBAPIError) -> str | None:
     """Return the error's SQLSTATE."""
     return getattr(error.orig, "sqlstate", None)
+
+
+def is_missing_value(error: DBAPIError) -> bool:
+    """Return whether a column without a default got no value."""
+    return error_code(error) == "23502"
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, DateTime, Numeric, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolResetState
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 DRIVER = "sqlite+aiosqlite"
 URL_EXAMPLE = f"{DRIVER}:///path/to/file.db"
+
+DATETIME = DateTime()
+
+DIGITS, PLACES = 15, 6
+"""SQLite stores doubles, which have no more digits."""
+DECIMAL = Numeric(DIGITS, PLACES, asdecimal=False)
 
 UNAVAILABLE = frozenset(
     {
@@ -93,6 +99,11 @@ async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.C
 def error_code(error: DBAPIError) -> str | None:
     """Return SQLite's name for the error, for example `SQLITE_BUSY`."""
     return getattr(error.orig, "sqlite_errorname", None)
+
+
+def is_missing_value(error: DBAPIError) -> bool:
+    """Return whether a column without a default got no value."""
+    return error_code(error) == "SQLITE_CONSTRAINT_NOTNULL"
 
 
 def is_unavailable(error: DBAPIError) -> bool:
