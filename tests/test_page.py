@@ -19,14 +19,14 @@ from playwright.sync_api import Browser, Page, Request, sync_playwright
 import page as generator
 from support import programs
 from support.checks import functions
-from support.fragments import README
+from support.fragments import ADDRESS, README
 from support.golden import ANSWERS_FILE, changed_paths
 from support.options import read_options, spelled
 from support.questions import Combination, behavioural_product, every_choice, read_questions
 from support.rendering import Renders, once, texts_in
 from support.root import ROOT
 
-COMMAND = f"uvx copier copy --defaults %s{generator.ADDRESS} my-service"
+COMMAND = f"uvx copier copy --defaults %s{ADDRESS} my-service"
 
 COMPARED = (
     "#database=postgresql&example=false&license=MIT&compare=yes&with.ci=none"
@@ -78,7 +78,7 @@ def test_files_are_those_of_the_render(
     expected = texts_in(render(combination.answers))
 
     remembered = [yaml.safe_load(texts.pop(ANSWERS_FILE)) for texts in (found, expected)]
-    assert remembered[0] == remembered[1] | {"_src_path": generator.ADDRESS}
+    assert remembered[0] == remembered[1] | {"_src_path": ADDRESS}
     assert found == expected
 
 
@@ -107,7 +107,7 @@ def test_page_is_deterministic(file: Path, tmp_path: Path) -> None:
 
 def test_readme_has_the_same_placeholder() -> None:
     """A command on the page looks like the README's."""
-    assert generator.ADDRESS in README.read_text(encoding="utf-8")
+    assert ADDRESS in README.read_text(encoding="utf-8")
 
 
 def test_results_and_mutations_are_complete(data: dict[str, Any], render: Renders) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from support import interpreters, picture
 from support.environments import Environments
-from support.fragments import README
+from support.fragments import ADDRESS, README
 from support.picture import (
-    ADDRESS,
     FILES,
     FOLDER,
     PICTURE,

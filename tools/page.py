@@ -24,6 +24,7 @@ from test_mutations import where
 
 from support import proofs
 from support.checks import LEAST_COVERAGE, functions
+from support.fragments import ADDRESS
 from support.golden import ANSWERS_FILE
 from support.options import Mutation, read_options, spelled
 from support.questions import Combination, Question, behavioural_product, read_questions
@@ -31,9 +32,6 @@ from support.rendering import copy_working_tree, folders_first, quick_copier, te
 from support.root import Answer
 
 PARTS = Path(__file__).with_suffix("")
-
-ADDRESS = "<address of this repository>"
-"""The placeholder that the README uses."""
 
 CHOSEN = [question for question in read_questions().values() if question.answers]
 """The questions in the form; others are free text and keep their defaults."""

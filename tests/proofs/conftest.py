@@ -59,11 +59,8 @@ def migration_config(tmp_path: Path) -> Config:
 
 @pytest.fixture(scope="session")
 async def _shop_tables(engine: AsyncEngine) -> AsyncIterator[None]:
-    async with engine.begin() as connection:
-        await connection.run_sync(shop.Base.metadata.create_all)
-    yield
-    async with engine.begin() as connection:
-        await connection.run_sync(shop.Base.metadata.drop_all)
+    async with kit.created(engine, shop.Base.metadata):
+        yield
 
 
 @pytest.fixture

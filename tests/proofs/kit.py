@@ -9,7 +9,7 @@ import pytest
 from alembic.config import Config
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
-from sqlalchemy import URL, Connection, inspect
+from sqlalchemy import URL, Connection, MetaData, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import core
@@ -34,6 +34,16 @@ async def running(app: FastAPI) -> AsyncIterator[AsyncClient]:
         AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         yield client
+
+
+@asynccontextmanager
+async def created(engine: AsyncEngine, metadata: MetaData) -> AsyncIterator[None]:
+    """Create tables, and drop them afterwards."""
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
 
 
 class Cli:

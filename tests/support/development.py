@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from support import programs
 from support.projects import Project
-from support.services import STOP_TIMEOUT, Service
+from support.services import STOP_TIMEOUT, Service, start
 
 PID_FILES = {"postgresql": "data/postmaster.pid", "mysql": "pid"}
 
@@ -47,27 +46,15 @@ class Development:
 
     @contextmanager
     def running(self, env: Mapping[str, str] | None = None) -> Iterator[Service]:
-        """Run `dev` in a session of its own until it serves; kill what is left at the end."""
-        port = programs.free_port()
-        log_file = self.project.path.with_name(f"dev-{port}.log")
-        with log_file.open("wb") as log:
-            process = subprocess.Popen(
-                [programs.uv(), "run", "--quiet", self.project.slug, "dev", "--port", str(port)],
-                cwd=self.project.path,
-                env=self.project.environment(env),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        service = Service(process, port, log_file)
+        """Run `dev` and wait until it serves; kill every remaining process on exit."""
+        service = start(self.project, "--quiet", self.project.slug, "dev", env=env)
         try:
             service.wait_until_it_answers()
             yield service
         finally:
-            for pid in self.processes(process.pid):
+            for pid in self.processes(service.process.pid):
                 os.kill(pid, signal.SIGKILL)
-            process.wait()
+            service.process.wait()
 
     def processes(self, session: int) -> list[int]:
         """Return the processes of a terminal session, and those with the project's path."""

@@ -11,6 +11,9 @@ from support.root import ROOT, Answer
 
 README = ROOT / "README.md"
 
+ADDRESS = "<address of this repository>"
+"""Placeholder in the commands of the README."""
+
 
 def fragments(render: Renders) -> dict[str, str]:
     """Return the text of each generated part, by name."""

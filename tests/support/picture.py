@@ -17,6 +17,7 @@ from pathlib import Path
 
 from support import programs
 from support.drawing import svg
+from support.fragments import ADDRESS
 from support.projects import Project
 from support.rendering import Template
 from support.root import ROOT
@@ -25,9 +26,6 @@ from support.terminal import ANSI, COLUMNS, Line, plain, styled, terminal, wrapp
 PICTURE = ROOT / "docs" / "terminal.svg"
 
 COMMAND = "uv run tools/picture.py"
-
-ADDRESS = "<address of this repository>"
-"""As in README.md."""
 
 COPY = f"""uvx copier copy --defaults --data database=postgresql \\
     {ADDRESS} my-service"""

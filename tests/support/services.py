@@ -91,14 +91,13 @@ class Service:
         raise AssertionError(msg)
 
 
-@contextmanager
-def running(project: Project, env: Mapping[str, str] | None = None) -> Iterator[Service]:
-    """Start the service, wait until it responds, and stop it afterwards."""
+def start(project: Project, *command: str, env: Mapping[str, str] | None = None) -> Service:
+    """Start a server of the project on a free port, in a new terminal session."""
     port = programs.free_port()
     log_file = project.path.with_name(f"service-{port}.log")
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [programs.uv(), "run", "fastapi", "run", "--host", "127.0.0.1", "--port", str(port)],
+            [programs.uv(), "run", *command, "--port", str(port)],
             cwd=project.path,
             env=project.environment(env),
             stdin=subprocess.DEVNULL,
@@ -106,7 +105,14 @@ def running(project: Project, env: Mapping[str, str] | None = None) -> Iterator[
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    service = Service(process, port, log_file)
+    return Service(process, port, log_file)
+
+
+@contextmanager
+def running(project: Project, env: Mapping[str, str] | None = None) -> Iterator[Service]:
+    """Start the service, wait until it responds, and stop it afterwards."""
+    service = start(project, "fastapi", "run", "--host", "127.0.0.1", env=env)
+    process = service.process
     try:
         service.wait_until_it_answers()
         yield service

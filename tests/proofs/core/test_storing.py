@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from app.core import CoreSettings
 from app.core.database import Base, SessionDep
-from tests.proofs.kit import create_app, running
+from tests.proofs.kit import create_app, created, running
 
 
 class Kept(Base):
@@ -46,12 +46,8 @@ class VisitRead(BaseModel):
 async def client(engine: AsyncEngine, settings: CoreSettings) -> AsyncIterator[AsyncClient]:
     app = create_app(settings)
     add_routes(app)
-    async with engine.begin() as connection:
-        await connection.run_sync(Kept.metadata.create_all)
-    async with running(app) as client:
+    async with created(engine, Kept.metadata), running(app) as client:
         yield client
-    async with engine.begin() as connection:
-        await connection.run_sync(Kept.metadata.drop_all)
 
 
 def add_routes(app: FastAPI) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.database import Base
 from app.core.dialect import DIGITS, PLACES
 from app.core.types import ExactDecimal, UnstorableError, UTCDateTime
-from tests.proofs.kit import run
+from tests.proofs.kit import created, run
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 678901, timezone(timedelta(hours=5, minutes=45)))
 LARGEST = Decimal(10 ** (DIGITS - PLACES)) - Decimal(1).scaleb(-PLACES)
@@ -61,11 +61,8 @@ class Shout(TypeDecorator[str]):
 
 @pytest.fixture(scope="module", autouse=True)
 async def _tables(engine: AsyncEngine) -> AsyncIterator[None]:
-    async with engine.begin() as connection:
-        await connection.run_sync(Kept.metadata.create_all)
-    yield
-    async with engine.begin() as connection:
-        await connection.run_sync(Kept.metadata.drop_all)
+    async with created(engine, Kept.metadata):
+        yield
 
 
 async def stored(session: AsyncSession, **values: Any) -> Event:
