@@ -19,7 +19,7 @@ from support import programs
 from support.rendering import texts_in
 
 USED_BY_LIBRARIES = (
-    *("model_config", "title"),  # pydantic
+    "model_config",  # pydantic
     *("branch_labels", "depends_on", "down_revision"),  # Alembic
     *("type_annotation_map", "impl", "cache_ok"),  # SQLAlchemy
     *("process_bind_param", "process_result_value"),

@@ -12,12 +12,14 @@ from app.core.distribution import version
 from app.core.engine import open_database
 from app.core.install import install
 from app.core.logs import configure_logging
+from app.core.problems import ProblemError, problems
 from app.core.settings import CoreSettings, EnvironmentSettings
 
 __all__ = [
     "Base",
     "CoreSettings",
     "EnvironmentSettings",
+    "ProblemError",
     "ReadSessionDep",
     "SessionDep",
     "SessionFactory",
@@ -26,5 +28,6 @@ __all__ = [
     "get_session",
     "install",
     "open_database",
+    "problems",
     "version",
 ]

@@ -3,6 +3,7 @@
 import sys
 from typing import Annotated
 
+import structlog
 import typer
 from alembic import command
 from alembic.util import CommandError
@@ -15,6 +16,7 @@ from app.core.errors import error_reason
 from app.core.logs import configure_logging
 from app.core.migrations import alembic_config
 from app.core.settings import CoreSettings
+from app.core.types import UnstorableError
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 db = typer.Typer(no_args_is_help=True, help="Manage the database schema.")
@@ -95,10 +97,14 @@ def main() -> None:
         cli()
     except CommandError as error:
         raise SystemExit(f"Error: {error}") from None
+    except UnstorableError as error:
+        raise SystemExit(f"Error: {error}") from None
     except DBAPIError as error:
-        what, advice = (
-            ("is busy or cannot be reached", "check DATABASE_URL and that the database is up")
-            if is_unavailable(error)
-            else ("rejected the operation", "check DATABASE_URL and the migrations")
-        )
-        raise SystemExit(f"Error: The database {what} ({error_reason(error)}): {advice}.") from None
+        structlog.get_logger(__name__).debug("database error", exc_info=error)
+        if error.statement is None or is_unavailable(error):
+            what = "The database is busy or cannot be reached"
+            advice = "check DATABASE_URL and that the database is up"
+        else:
+            what = "The database rejected a statement"
+            advice = "LOG_LEVEL=DEBUG shows where"
+        raise SystemExit(f"Error: {what} ({error_reason(error)}): {advice}.") from None

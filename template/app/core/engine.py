@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import dialect
 from app.core.database import SessionFactory, create_session_factory
 from app.core.settings import DatabaseSettings
+from app.core.types import check_values
 
 
 def create_engine(settings: DatabaseSettings, *, read_only: bool = False) -> AsyncEngine:
@@ -23,7 +25,9 @@ def create_engine(settings: DatabaseSettings, *, read_only: bool = False) -> Asy
         "max_overflow": 0,  # otherwise, load would open and close connections all the time
         "pool_timeout": settings.database_pool_timeout,
     }
-    return dialect.create_engine(settings, pool, read_only=read_only)
+    engine = dialect.create_engine(settings, pool, read_only=read_only)
+    event.listen(engine.sync_engine, "before_cursor_execute", check_values, named=True)
+    return engine
 
 
 @asynccontextmanager

@@ -1,11 +1,10 @@
-"""Error responses: problem details (RFC 9457)."""
+"""Handlers that turn errors into problem details (RFC 9457)."""
 
-from http.client import responses
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
-from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import (
     http_exception_handler,
     request_validation_exception_handler,
@@ -13,45 +12,33 @@ from fastapi.exception_handlers import (
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
 from fastapi.utils import is_body_allowed_for_status_code
-from pydantic import BaseModel, Field
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError, NoResultFound, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from app.core.dialect import error_code, is_missing_value, is_unavailable
+from app.core.conflicts import conflict_words
+from app.core.dialect import (
+    error_code,
+    is_conflict,
+    is_unavailable,
+    is_unstorable,
+    violated_constraint,
+)
 from app.core.logs import REQUEST_ID_HEADER
+from app.core.problems import MEDIA_TYPE, RESPONSES, Problem, ProblemError, reason_phrase
 from app.core.types import UnstorableError
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
 DATABASE_UNAVAILABLE = "The database is busy or cannot be reached."
+CONFLICT = "The request conflicts with existing data."
+UNSTORABLE = "A value is too long, out of range, or contains characters that cannot be stored."
+MAX_ERRORS = 50
+"""Maximum number of validation errors in a response."""
+MAX_LENGTH = 500
+"""Maximum length of the texts of a validation error, which can contain keys of the request."""
 
 logger = structlog.get_logger(__name__)
-
-
-class Problem(BaseModel):
-    """Body of an error response (RFC 9457)."""
-
-    type: str = Field(default="about:blank", description="URI that identifies the problem type.")
-    title: str = Field(description="Reason phrase of the HTTP status.")
-    status: int = Field(description="HTTP status code.")
-    detail: str = Field(description="Explanation specific to this request.")
-    request_id: str | None = Field(
-        default=None, description="ID of the request in the service's logs."
-    )
-    errors: list[dict[str, Any]] | None = Field(
-        default=None, description="Validation errors of the request."
-    )
-
-
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "Error",
-        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
-    }
-}
-"""OpenAPI description of the error responses of all operations."""
 
 
 def install(app: FastAPI) -> None:
@@ -74,10 +61,29 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    found = error.errors()
+    status = 400 if any(item["type"] == "json_invalid" for item in found) else 422
+    detail = "The request is invalid."
+    if len(found) > MAX_ERRORS:
+        detail += f" The first {MAX_ERRORS} of {len(found)} errors are listed."
     # Without `input` and `ctx`, which can contain secrets or values that are not JSON.
-    errors = [{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()]
-    status = 400 if any(item["type"] == "json_invalid" for item in errors) else 422
-    return _problem(request, status, "The request is invalid.", errors=errors)
+    errors = [
+        {
+            "loc": [_shorten(part) for part in item["loc"]],
+            "msg": _shorten(item["msg"]),
+            "type": item["type"],
+        }
+        for item in found[:MAX_ERRORS]
+    ]
+    return _problem(request, status, detail, errors=errors)
+
+
+def _shorten(part: str | int) -> str | int:
+    return part if isinstance(part, int) else part[:MAX_LENGTH]
+
+
+async def _defined_by_feature(request: Request, error: ProblemError) -> JSONResponse:
+    return _respond(request, error.problem, error.headers)
 
 
 async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
@@ -89,27 +95,39 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
             statement=error.statement,
         )
         return _unavailable(request)
-    # A missing value is a bug of the service, and no conflict.
-    conflict = isinstance(error, IntegrityError) and not is_missing_value(error)
-    log = logger.info if conflict else logger.error
+    status, detail, log = 500, "The request could not be processed.", logger.error
+    violated = None
+    if is_unstorable(error):
+        status, detail, log = 422, UNSTORABLE, logger.warning
+    elif is_conflict(error):
+        violated = violated_constraint(error)
+        words = conflict_words(violated) if violated else None
+        status, detail, log = 409, words or CONFLICT, logger.info
     log(
         "database error",
         error=type(error).__name__,
         code=error_code(error),
+        constraint=violated,
         statement=error.statement,
     )
     # The driver's message can contain values from the request.
     logger.debug("database error details", exc_info=error)
-    if conflict:
-        return _problem(request, 409, "The request conflicts with existing data.")
-    return _problem(request, 500, "The request could not be processed.")
+    return _problem(request, status, detail)
 
 
-async def _unstorable_value(request: Request, error: StatementError) -> JSONResponse:
+async def _statement_error(request: Request, error: StatementError) -> JSONResponse:
     if not isinstance(error.orig, UnstorableError):
         raise error
-    logger.warning("value cannot be stored", statement=error.statement)
-    return _problem(request, 422, str(error.orig))
+    return await _unstorable_value(request, error.orig)
+
+
+async def _unstorable_value(request: Request, error: UnstorableError) -> JSONResponse:
+    logger.warning("value cannot be stored", reason=str(error))
+    return _problem(request, 422, str(error))
+
+
+async def _row_not_found(request: Request, error: NoResultFound) -> JSONResponse:
+    return _problem(request, 404, "The requested data does not exist.")
 
 
 async def _invalid_response(request: Request, error: ResponseValidationError) -> Response:
@@ -146,18 +164,22 @@ def _problem(
     status: int,
     detail: str,
     *,
-    headers: Any = None,
+    headers: Mapping[str, str] | None = None,
     errors: list[dict[str, Any]] | None = None,
 ) -> JSONResponse:
-    problem = Problem(
-        title=responses.get(status, "Error"),
-        status=status,
-        detail=detail,
-        request_id=getattr(request.state, "request_id", None),
-        errors=errors,
-    )
+    problem = Problem(title=reason_phrase(status), status=status, detail=detail, errors=errors)
+    return _respond(request, problem, headers)
+
+
+def _respond(
+    request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    problem.request_id = getattr(request.state, "request_id", None)
     return JSONResponse(
-        jsonable_encoder(problem, exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
+        problem.model_dump(mode="json", exclude_none=True),
+        problem.status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
     )
 
 
@@ -165,8 +187,11 @@ HANDLERS: dict[type[Exception], Any] = {
     HTTPException: _http_error,
     RequestValidationError: _invalid_request,
     ResponseValidationError: _invalid_response,
-    StatementError: _unstorable_value,
+    ProblemError: _defined_by_feature,
+    StatementError: _statement_error,
+    UnstorableError: _unstorable_value,
     DBAPIError: _database_error,
+    NoResultFound: _row_not_found,
     StaleDataError: _overtaken,
     PoolTimeoutError: _pool_exhausted,
     Exception: _unexpected_error,

@@ -6,7 +6,8 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.errors import DATABASE_UNAVAILABLE, RESPONSES, RETRY_AFTER
+from app.core.errors import DATABASE_UNAVAILABLE, RETRY_AFTER
+from app.core.problems import RESPONSES
 
 READY_TIMEOUT = 3.0
 """Seconds to wait for the database."""

@@ -50,5 +50,5 @@ async def test_refused_migration_prints_one_sentence(
 
     words = await run("db", "upgrade", url=scratch_database)
 
-    assert str(words).startswith("Error: The database rejected the operation")
+    assert str(words).startswith("Error: The database rejected a statement")
     assert "\n" not in str(words)

@@ -7,9 +7,11 @@ import pytest
 from alembic.config import Config
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from structlog.testing import capture_logs
 
 from app.core import CoreSettings, cli
 from app.core.engine import create_engine
+from app.core.types import UnstorableError
 from tests.proofs.core.test_errors import AwayError
 from tests.proofs.kit import Cli, table_names
 
@@ -130,8 +132,12 @@ async def test_help_is_shown_without_a_command(
             "Error: The database is busy or cannot be reached (gone): check DATABASE_URL",
         ),
         (
+            DBAPIError(None, None, Exception("who?\nnobody")),
+            "Error: The database is busy or cannot be reached (who?): check DATABASE_URL",
+        ),
+        (
             DBAPIError("SELECT 1", {}, Exception("no\nnever")),
-            "Error: The database rejected the operation (no): check DATABASE_URL",
+            "Error: The database rejected a statement (no): LOG_LEVEL=DEBUG shows where.",
         ),
     ],
 )
@@ -142,11 +148,23 @@ def test_database_error_prints_its_first_line(
         raise error
 
     monkeypatch.setattr(cli, "cli", fail)
-    with pytest.raises(SystemExit) as end:
+    with capture_logs() as logs, pytest.raises(SystemExit) as end:
         cli.main()
 
     assert str(end.value).startswith(words)
     assert end.value.__suppress_context__
+    assert [(entry["log_level"], entry["exc_info"]) for entry in logs] == [("debug", error)]
+
+
+def test_value_that_cannot_be_stored_prints_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise UnstorableError("title has more than 200 characters.")
+
+    monkeypatch.setattr(cli, "cli", fail)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+
+    assert str(end.value) == "Error: title has more than 200 characters."
 
 
 @pytest.mark.usefixtures("no_settings")

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 from fastapi import FastAPI, HTTPException
 from httpx2 import AsyncClient
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from structlog.testing import capture_logs
 
-from app.core import CoreSettings, errors
+from app.core import CoreSettings
 from tests.proofs.kit import create_app, running
 
 STATEMENT = "SELECT secret"
@@ -25,6 +25,8 @@ class AwayError(OSError):
 
 
 class Person(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     age: int
 
 
@@ -116,6 +118,30 @@ async def test_validation_errors_are_listed_without_values(client: AsyncClient) 
     assert not_json.json()["errors"][0]["type"] == "json_invalid"
 
 
+async def test_list_of_validation_errors_is_bounded(client: AsyncClient) -> None:
+    unknown = {f"unknown-{number}": number for number in range(20_000)}
+
+    many = await client.post("/people", json={"age": 1, **unknown})
+    long = await client.post("/people", json={"age": 1, "k" * 100_000: 2})
+
+    assert many.status_code == long.status_code == 422
+    assert many.json()["detail"].endswith("The first 50 of 20000 errors are listed.")
+    assert len(many.json()["errors"]) == 50
+    assert long.json()["detail"] == "The request is invalid."
+    assert len(long.content) < 1000
+
+
+async def test_unknown_key_with_a_lone_surrogate_is_invalid(client: AsyncClient) -> None:
+    response = await client.post(
+        "/people",
+        content=b'{"age": 1, "\\ud800": 2}',
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["loc"] == ["body"]
+
+
 @pytest.mark.parametrize(
     ("name", "event", "level", "error"),
     [
@@ -158,7 +184,7 @@ async def test_openapi_describes_the_members_of_a_problem(client: AsyncClient) -
     paths = (await client.get("/openapi.json")).json()["paths"]
 
     default = paths["/people"]["post"]["responses"]["default"]
-    schema = default["content"][errors.MEDIA_TYPE]["schema"]
+    schema = default["content"]["application/problem+json"]["schema"]
     assert default["description"]
     assert set(schema["required"]) == {"title", "status", "detail"}
     assert schema["properties"].keys() == {

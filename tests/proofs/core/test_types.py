@@ -95,7 +95,7 @@ async def test_times_are_compared_as_instants(session: AsyncSession) -> None:
 
 async def test_naive_times_are_refused(session: AsyncSession) -> None:
     with pytest.raises(
-        StatementError, match=r"2026-03-04T05:06:07\.678901 has no time zone"
+        StatementError, match="A time without a time zone cannot be stored"
     ) as error:
         await stored(session, at=AT.replace(tzinfo=None))
 

@@ -76,7 +76,7 @@ async def test_update_names_the_required_field(client: AsyncClient, session: Asy
 
 
 @pytest.mark.parametrize(
-    ("song_id", "status"), [("0", 422), ("1", 404), ("2147483647", 404), ("2147483648", 422)]
+    ("song_id", "status"), [("0", 404), ("1", 404), ("2147483647", 404), ("2147483648", 422)]
 )
 async def test_ids_are_limited_to_the_column_range(
     client: AsyncClient, song_id: str, status: int
@@ -92,7 +92,7 @@ async def test_ids_are_limited_to_the_column_range(
         ({"limit": 101}, 422),
         ({"offset": 0}, 200),
         ({"offset": 2147483647}, 200),
-        ({"offset": 2147483648}, 422),
+        ({"offset": 2**63}, 422),
         *(({name: " x "}, 200) for name in ("title", "artist")),
         *(({name: "\0"}, 422) for name in ("title", "title__ilike", "artist__ilike")),
         *(({name: "x" * 200}, 200) for name in ("title__ilike", "artist__ilike")),

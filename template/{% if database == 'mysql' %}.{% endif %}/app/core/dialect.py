@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import asyncmy
 from asyncmy.errors import OperationalError
 from sqlalchemy import URL, Numeric, Table, event
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ DATETIME = mysql.DATETIME(fsp=6)
 DIGITS, PLACES = 20, 6
 DECIMAL = Numeric(DIGITS, PLACES)
 
+LARGEST_INTEGER = 2**64 - 1
+"""BIGINT UNSIGNED."""
+
 CONNECT_TIMEOUT = 5
 """Seconds."""
 
@@ -33,6 +37,17 @@ UNAVAILABLE = frozenset({1040, 1053, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2
 """Too many connections (in total or per user), shutdown, lock timeout, deadlock, killed
 connection, and unreachable server:
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
+
+MISSING_VALUE = frozenset({1048, 1364})
+FAILED_CHECK = frozenset({3819, 4025})
+
+UNSTORABLE = frozenset({1264, 1366, 1406})
+"""Out of range, characters that cannot be stored, and too long."""
+
+CONSTRAINT = re.compile(
+    r"for key '(?:[^']*\.)?(?P<key>[^'.]+)'\W*$|(?:CONSTRAINT|constraint) [`'](?P<name>[^`']+)[`']"
+)
+STATEMENT = re.compile(r"\s*(?:INSERT INTO|UPDATE) `?(\w+)", re.IGNORECASE)
 
 URL_OPTIONS = frozenset(
     {
@@ -100,9 +115,27 @@ def error_code(error: DBAPIError) -> int | None:
     return error.orig.args[0] if error.orig and error.orig.args else None
 
 
-def is_missing_value(error: DBAPIError) -> bool:
-    """Return whether a column without a default got no value."""
-    return error_code(error) in {1048, 1364}
+def is_conflict(error: DBAPIError) -> bool:
+    """Return whether a constraint is violated, except by a missing value."""
+    return (
+        isinstance(error, IntegrityError) and error_code(error) not in MISSING_VALUE
+    ) or error_code(error) in FAILED_CHECK
+
+
+def is_unstorable(error: DBAPIError) -> bool:
+    """Return whether the database cannot store a value."""
+    return error_code(error) in UNSTORABLE
+
+
+def violated_constraint(error: DBAPIError) -> str | None:
+    """Return the name of the violated constraint."""
+    found = CONSTRAINT.search(str(error.orig))
+    name = found and (found["key"] or found["name"])
+    if name != "PRIMARY":
+        return name
+    # Every primary key has the same name.
+    table = STATEMENT.match(error.statement or "")
+    return table and f"pk_{table[1]}"
 
 
 def is_unavailable(error: DBAPIError) -> bool:

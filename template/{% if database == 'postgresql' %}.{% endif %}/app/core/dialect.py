@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import asyncpg
 from sqlalchemy import URL, DateTime, Numeric
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -22,6 +22,8 @@ DATETIME = DateTime(timezone=True)
 DIGITS, PLACES = 20, 6
 DECIMAL = Numeric(DIGITS, PLACES)
 
+LARGEST_INTEGER = 2**63 - 1
+
 CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
@@ -29,6 +31,9 @@ UNAVAILABLE = ("08", "57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P0
 """Connection errors, shutdown, crash, startup and too many connections; serialization
 failures, deadlocks and lock timeouts, which can be retried:
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+
+UNSTORABLE = frozenset({"22001", "22003", "22021", "22P05"})
+"""Too long, out of range, and characters that cannot be stored."""
 
 URL_OPTIONS = frozenset(
     {
@@ -98,9 +103,20 @@ def error_code(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-def is_missing_value(error: DBAPIError) -> bool:
-    """Return whether a column without a default got no value."""
-    return error_code(error) == "23502"
+def is_conflict(error: DBAPIError) -> bool:
+    """Return whether a constraint is violated, except by a missing value."""
+    return isinstance(error, IntegrityError) and error_code(error) != "23502"
+
+
+def is_unstorable(error: DBAPIError) -> bool:
+    """Return whether the database, or the driver, cannot store a value."""
+    cause = error.driver_exception.__cause__
+    return error_code(error) in UNSTORABLE or isinstance(cause, OverflowError | UnicodeError)
+
+
+def violated_constraint(error: DBAPIError) -> str | None:
+    """Return the name of the violated constraint."""
+    return getattr(error.driver_exception, "constraint_name", None)
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 from sqlalchemy import URL, Connection, DateTime, Numeric, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolResetState
 
@@ -24,6 +24,8 @@ DATETIME = DateTime()
 DIGITS, PLACES = 15, 6
 """SQLite stores doubles, which have no more digits."""
 DECIMAL = Numeric(DIGITS, PLACES, asdecimal=False)
+
+LARGEST_INTEGER = 2**63 - 1
 
 UNAVAILABLE = frozenset(
     {
@@ -101,9 +103,20 @@ def error_code(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlite_errorname", None)
 
 
-def is_missing_value(error: DBAPIError) -> bool:
-    """Return whether a column without a default got no value."""
-    return error_code(error) == "SQLITE_CONSTRAINT_NOTNULL"
+def is_conflict(error: DBAPIError) -> bool:
+    """Return whether a constraint is violated, except by a missing value."""
+    return isinstance(error, IntegrityError) and error_code(error) != "SQLITE_CONSTRAINT_NOTNULL"
+
+
+def is_unstorable(error: DBAPIError) -> bool:
+    """Return whether the database cannot store a value."""
+    return error_code(error) in {"SQLITE_TOOBIG", "SQLITE_MISMATCH"}
+
+
+def violated_constraint(error: DBAPIError) -> str | None:
+    """Return the name of the violated constraint, or its columns: `users.name, users.city`."""
+    _, _, what = str(error.orig).partition(" constraint failed: ")
+    return what.removeprefix("index ").strip("'") or None
 
 
 def is_unavailable(error: DBAPIError) -> bool:

@@ -12,7 +12,11 @@ class Song(Base):
     """A song by an artist."""
 
     __tablename__ = "songs"
-    __table_args__ = (UniqueConstraint("artist", "title"),)
+    __table_args__ = (
+        UniqueConstraint(
+            "artist", "title", info={"conflict": "The artist already has a song with this title."}
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(String(200))

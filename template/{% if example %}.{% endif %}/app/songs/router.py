@@ -2,17 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import ReadSessionDep, SessionDep
 from app.songs import service
 from app.songs.models import Song
-from app.songs.schemas import MAX_ID, SongCreate, SongPage, SongQuery, SongRead, SongUpdate
+from app.songs.schemas import SongCreate, SongPage, SongQuery, SongRead, SongUpdate
 
 router = APIRouter(prefix="/songs", tags=["songs"])
-
-SongId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 @router.post("", status_code=201, response_model=SongRead)
@@ -31,13 +29,13 @@ async def list_songs(
 
 
 @router.get("/{song_id}", response_model=SongRead)
-async def read_song(song_id: SongId, session: ReadSessionDep) -> Song:
+async def read_song(song_id: int, session: ReadSessionDep) -> Song:
     """Return a song."""
     return await _find_song(session, song_id)
 
 
 @router.patch("/{song_id}", response_model=SongRead)
-async def update_song(song_id: SongId, data: SongUpdate, session: SessionDep) -> Song:
+async def update_song(song_id: int, data: SongUpdate, session: SessionDep) -> Song:
     """Update some fields of a song."""
     song = await _find_song(session, song_id)
     await service.update_song(session, song, data)
@@ -45,7 +43,7 @@ async def update_song(song_id: SongId, data: SongUpdate, session: SessionDep) ->
 
 
 @router.delete("/{song_id}", status_code=204)
-async def delete_song(song_id: SongId, session: SessionDep) -> None:
+async def delete_song(song_id: int, session: SessionDep) -> None:
     """Delete a song."""
     await session.delete(await _find_song(session, song_id))
 

@@ -5,19 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-MAX_ID = 2**31 - 1
-"""Maximum value of an INTEGER column."""
-
-Text = Annotated[
-    str,
-    # Not every database can store NUL characters.
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$"),
-]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 Pattern = Annotated[
     str,
     # The meaning of a backslash depends on the database.
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00\\]*$"),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\\]*$"),
     Field(description="Case-insensitive pattern: `%` matches any text, `_` matches any character."),
 ]
 
@@ -75,7 +68,7 @@ class SongQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=50, ge=1, le=100)
-    offset: int = Field(default=0, ge=0, le=MAX_ID)
+    offset: int = Field(default=0, ge=0)
     order_by: Literal[
         "id", "-id", "title", "-title", "artist", "-artist", "released_on", "-released_on"
     ] = Field(default="id", description="A leading `-` sorts in descending order.")
