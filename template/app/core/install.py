@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from app.core import errors, features, health
 from app.core.database import create_read_session_factory, create_session_factory
 from app.core.engine import open_engine
-from app.core.limits import BodyLimitMiddleware
+from app.core.limits import BodyLimitMiddleware, JSONLimitMiddleware
 from app.core.logs import RequestLogMiddleware
 from app.core.settings import CoreSettings
 
@@ -34,6 +34,7 @@ def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
     app.state.feature_settings = {kind: kind.load() for kind in features.settings_classes()}
     app.router.lifespan_context = _with_database(app.router.lifespan_context, settings)
     errors.install(app)
+    app.add_middleware(JSONLimitMiddleware, max_values=settings.max_json_values)
     app.add_middleware(BodyLimitMiddleware, max_body_size=settings.max_body_size)
     features.install(app)
     # The middleware added last is the outermost.

@@ -57,6 +57,7 @@ def configure_logging(settings: CoreSettings) -> None:
         logging.getLogger(name).handlers.clear()
         # RequestLogMiddleware replaces the access log.
         logging.getLogger(name).propagate = name != "uvicorn.access"
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # lists its plugins
 
 
 class RequestLogMiddleware:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
 from http.client import responses
 from typing import Any, ClassVar, Literal, get_origin, get_type_hints
 
@@ -63,18 +62,22 @@ class ProblemError(Exception):
         super().__init__(self.detail)
 
 
-@cache
-def _model(error: type[Any]) -> type[Problem]:
+_models: dict[type[ProblemError], type[Problem]] = {}
+
+
+def _model(error: type[ProblemError]) -> type[Problem]:
     """Return the model of an error's response."""
-    title = error.title or reason_phrase(error.status)
-    fields: dict[str, Any] = {
-        name: (Literal[value], value)
-        for name, value in (("type", error.type), ("title", title), ("status", error.status))
-    }
-    for name, kind in get_type_hints(error).items():
-        if name not in ProblemError.__annotations__ and get_origin(kind) is not ClassVar:
-            fields[name] = (kind, getattr(error, name, ...))
-    return create_model(error.__name__, __base__=Problem, **fields)
+    if error not in _models:
+        title = error.title or reason_phrase(error.status)
+        fields: dict[str, Any] = {
+            name: (Literal[value], value)
+            for name, value in (("type", error.type), ("title", title), ("status", error.status))
+        }
+        for name, kind in get_type_hints(error).items():
+            if name not in ProblemError.__annotations__ and get_origin(kind) is not ClassVar:
+                fields[name] = (kind, getattr(error, name, ...))
+        _models[error] = create_model(error.__name__, __base__=Problem, **fields)
+    return _models[error]
 
 
 def problems(*errors: type[ProblemError]) -> dict[int | str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Limits on the size of request bodies, and on the duration of tests."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -64,6 +65,37 @@ async def test_only_http_is_limited() -> None:
     await BodyLimitMiddleware(app, 10)(scope, receive, send)
 
     assert seen == [scope, receive, send]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        ("[1, 2, 3]", "application/json", 200),
+        ("[1, 2, 3, 4]", "application/json", 413),
+        ('{"a": 1, "b": [2, 3], "c": 4}', "application/problem+JSON; charset=utf-8", 413),
+        ('["a,b,c,d", "\\"e,f", 3]', "application/json", 200),
+        ('["a,b,c,d", "\\\\", 3, 4]', "application/json", 413),
+        ("a,b,c,d,e", "text/csv", 200),
+    ],
+)
+async def test_values_of_a_json_body_are_limited(
+    settings: CoreSettings, body: str, kind: str, status: int
+) -> None:
+    app = create_app(settings.model_copy(update={"max_json_values": 3}))
+
+    @app.post("/length")
+    async def measure(request: Request) -> int:
+        return len(await request.body())
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for character in body:
+            yield character.encode()
+
+    async with running(app) as client:
+        response = await client.post("/length", content=chunks(), headers={"Content-Type": kind})
+
+    assert response.status_code == status
+    assert response.json() == len(body) or "more than 3 values" in response.json()["detail"]
 
 
 async def test_hanging_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:

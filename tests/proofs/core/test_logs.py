@@ -105,6 +105,13 @@ def test_server_handlers_are_removed(settings: CoreSettings) -> None:
         assert logging.getLogger("uvicorn.error").propagate
 
 
+def test_plugins_of_alembic_are_not_listed(settings: CoreSettings) -> None:
+    with logging_configured(settings) as stdout:
+        logging.getLogger("alembic.runtime.plugins").info("setup plugin")
+
+    assert stdout.getvalue() == ""
+
+
 async def test_failed_request_is_logged_with_status_500(settings: CoreSettings) -> None:
     app = create_app(settings)
 

@@ -38,7 +38,7 @@ UNAVAILABLE = frozenset({1040, 1053, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2
 connection, and unreachable server:
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
-MISSING_VALUE = frozenset({1048, 1364})
+MISSING_VALUE = 1048
 FAILED_CHECK = frozenset({3819, 4025})
 
 UNSTORABLE = frozenset({1264, 1366, 1406})
@@ -117,9 +117,8 @@ def error_code(error: DBAPIError) -> int | None:
 
 def is_conflict(error: DBAPIError) -> bool:
     """Return whether a constraint is violated, except by a missing value."""
-    return (
-        isinstance(error, IntegrityError) and error_code(error) not in MISSING_VALUE
-    ) or error_code(error) in FAILED_CHECK
+    code = error_code(error)
+    return (isinstance(error, IntegrityError) and code != MISSING_VALUE) or code in FAILED_CHECK
 
 
 def is_unstorable(error: DBAPIError) -> bool:
