@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
-from sqlalchemy import CheckConstraint, Index, MetaData, String, UniqueConstraint, insert
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapped, mapped_column
 from structlog.testing import capture_logs
@@ -44,6 +44,9 @@ class Guest(Kept):
     street: Mapped[str | None] = mapped_column(String(20))
     pet: Mapped[str | None] = mapped_column(String(20))
     age: Mapped[int | None]
+    host: Mapped[str | None] = mapped_column(
+        ForeignKey("proof_guests.slug"), info={"conflict": "The host is not here."}
+    )
 
 
 class Long(Kept):
@@ -109,6 +112,18 @@ async def test_failed_check_is_answered_with_the_words_of_the_model(client: Asyn
 
     assert response.status_code == 409
     assert response.json()["detail"] == "A guest is an adult."
+
+
+async def test_missing_reference_is_answered_with_the_words_of_the_model(
+    client: AsyncClient, settings: CoreSettings
+) -> None:
+    """SQLite does not say which foreign key is violated."""
+    response = await client.post("/guests", json={"slug": "a", "host": "b"})
+
+    assert response.status_code == 409
+    on_sqlite = settings.database_url.get_backend_name() == "sqlite"
+    expected = "The request conflicts with existing data." if on_sqlite else "The host is not here."
+    assert response.json()["detail"] == expected
 
 
 async def test_truncated_name_is_recognized(client: AsyncClient) -> None:

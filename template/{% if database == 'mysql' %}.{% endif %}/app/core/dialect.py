@@ -40,6 +40,7 @@ https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 MISSING_VALUE = 1048
 FAILED_CHECK = frozenset({3819, 4025})
+"""MySQL's and MariaDB's errors for a check constraint."""
 
 UNSTORABLE = frozenset({1264, 1366, 1406})
 """Out of range, characters that cannot be stored, and too long."""
@@ -47,6 +48,7 @@ UNSTORABLE = frozenset({1264, 1366, 1406})
 CONSTRAINT = re.compile(
     r"for key '(?:[^']*\.)?(?P<key>[^'.]+)'\W*$|(?:CONSTRAINT|constraint) [`'](?P<name>[^`']+)[`']"
 )
+"""The name of a constraint in an error message."""
 STATEMENT = re.compile(r"\s*(?:INSERT INTO|UPDATE) `?(\w+)", re.IGNORECASE)
 
 URL_OPTIONS = frozenset(
