@@ -88,7 +88,7 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
             code=error_code(error),
             statement=error.statement,
         )
-        return _unavailable(request)
+        return unavailable(request)
     # A missing value is a bug of the service, and no conflict.
     conflict = isinstance(error, IntegrityError) and not is_missing_value(error)
     log = logger.info if conflict else logger.error
@@ -125,7 +125,7 @@ async def _overtaken(request: Request, error: StaleDataError) -> JSONResponse:
 
 async def _pool_exhausted(request: Request, error: PoolTimeoutError) -> JSONResponse:
     logger.warning("database connection pool exhausted")
-    return _unavailable(request)
+    return unavailable(request)
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
@@ -137,8 +137,9 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-def _unavailable(request: Request) -> JSONResponse:
-    return _problem(request, 503, DATABASE_UNAVAILABLE, headers=RETRY_AFTER)
+def unavailable(request: Request, detail: str = DATABASE_UNAVAILABLE) -> JSONResponse:
+    """Return a response with status 503."""
+    return _problem(request, 503, detail, headers=RETRY_AFTER)
 
 
 def _problem(
