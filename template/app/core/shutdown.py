@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
+from typing import Any
 
 import structlog
 from fastapi import Request
@@ -56,7 +57,7 @@ class Shutdown:
             handle(number, frame)
 
         # By default, uvicorn waits forever for clients that do not read their response.
-        config = getattr(getattr(handle, "__self__", None), "config", None)
+        config: Any = getattr(getattr(handle, "__self__", None), "config", None)
         if getattr(config, "timeout_graceful_shutdown", 0) is None:
             config.timeout_graceful_shutdown = math.ceil(self.timeout) + 1
         signal.signal(signal.SIGTERM, begin_and_handle)

@@ -118,9 +118,7 @@ def create_engine(
         error = context.original_exception
         if isinstance(error, TimeoutError):
             context.is_disconnect = True
-            return OperationalError(
-                context.statement, None, error, connection_invalidated=True
-            )
+            return OperationalError(context.statement, None, error, connection_invalidated=True)
         if not read_only and getattr(error, "sqlstate", None) == READ_ONLY:
             context.is_disconnect = True
         return None

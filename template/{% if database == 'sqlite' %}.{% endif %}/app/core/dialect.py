@@ -96,11 +96,10 @@ def create_engine(
         entry.info["file"] = _file_id(path)
 
         def is_overdue() -> bool:
-            return time.monotonic() > entry.info.get("deadline", inf)
+            deadline: float = entry.info.get("deadline", inf)
+            return time.monotonic() > deadline
 
-        connection.run_async(
-            lambda driver: driver.set_progress_handler(is_overdue, INSTRUCTIONS)
-        )
+        connection.run_async(lambda driver: driver.set_progress_handler(is_overdue, INSTRUCTIONS))
         if not read_only:
             cursor = connection.cursor()
             cursor.execute("PRAGMA foreign_keys = ON")
@@ -122,11 +121,12 @@ def create_engine(
         connection.info["deadline"] = inf if streams else time.monotonic() + limit
 
     @event.listens_for(engine.sync_engine, "handle_error")
-    def interrupt(context: ExceptionContext) -> None:
-        """Stop the statement of a canceled request; its connection waits for it."""
+    def stop_statement(context: ExceptionContext) -> None:
+        """Stop the statement of a canceled request, and release its lock."""
         if isinstance(context.original_exception, asyncio.CancelledError) and context.connection:
             driver: Any = context.connection.connection.driver_connection
             await_only(driver.interrupt())
+            await_only(driver.rollback())
 
     return engine
 
@@ -140,15 +140,14 @@ def _file_id(path: Path) -> tuple[int, int] | None:
 
 
 async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.Connection:
-    file = Path(path)
-    uri = f"{file.as_uri()}?mode={'ro' if read_only else 'rw'}"
+    uri = f"{Path(path).as_uri()}?mode={'ro' if read_only else 'rw'}"
     try:
         # When aiosqlite cannot open a file, it leaves a thread that can outlive the event loop.
         sqlite3.connect(uri, uri=True, **options).close()
     except sqlite3.OperationalError as error:
-        if file.parent.is_dir() and not file.exists():
-            hint = f"{file} does not exist, `uv run {distribution()[0]} db upgrade` creates it"
-            error.args = (hint,)
+        if not _file_id(Path(path)) and _file_id(Path(path).parent):
+            command = f"uv run {distribution()[0]} db upgrade"
+            error.args = (f"{path} does not exist, `{command}` creates it",)
         raise
     return await aiosqlite.connect(uri, uri=True, **options)
 

@@ -61,7 +61,11 @@ def _check_foreign_keys(connection: Connection) -> None:
 
 async def run(engine: AsyncEngine, migrate: Callable[[Connection], None]) -> None:
     """Run migrations. The file is created if it does not exist."""
-    with suppress(OSError):  # opening the file fails, too
-        Path(engine.url.database or "").touch()
+    _create(Path(engine.url.database or ""))
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
+
+
+def _create(file: Path) -> None:
+    with suppress(OSError):  # opening the file fails, too
+        file.touch()
