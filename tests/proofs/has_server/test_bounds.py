@@ -27,7 +27,6 @@ async def test_frozen_server_returns_503(
     monkeypatch: pytest.MonkeyPatch,
     moment: str,
 ) -> None:
-    monkeypatch.setattr(dialect, "GRACE", 0.1)
     monkeypatch.setattr(dialect, "CONNECT_TIMEOUT", 0.5)
     async with detour(migrated_database) as way:
         assert isinstance(way, Relay)

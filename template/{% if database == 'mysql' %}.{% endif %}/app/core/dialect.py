@@ -30,8 +30,8 @@ CONNECT_TIMEOUT = 5
 CONNECTION_LIFETIME = 3600
 """Seconds; less than the server's wait_timeout, after which it closes idle connections."""
 
-GRACE = 5.0
-"""Seconds that the server has to cancel a statement before its connection is closed."""
+GRACE = 1.2
+"""How much later than the server the client gives up a statement, as a factor."""
 
 UNAVAILABLE = frozenset(
     {1040, 1053, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 3024, 4031}
@@ -87,7 +87,7 @@ def create_engine(
             "charset": "utf8mb4",
             "init_command": f"SET SESSION {variables}",
             # Ends a statement if the server does not.
-            "read_timeout": limit + GRACE if limit else None,
+            "read_timeout": limit * GRACE or None,
         },
     )
 

@@ -26,8 +26,8 @@ DECIMAL = Numeric(DIGITS, PLACES)
 CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
-GRACE = 5.0
-"""Seconds that the server has to cancel a statement before its connection is closed."""
+GRACE = 1.2
+"""How much later than the server the client gives up a statement, as a factor."""
 
 UNAVAILABLE = ("08", "25P03", "57014", "57P0", "53300", "40001", "40P01", "55P03")
 """Connection errors, shutdown, crash, startup and too many connections; serialization
@@ -73,7 +73,7 @@ def create_engine(
     connect_args: dict[str, Any] = {
         "async_creator_fn": _connect,
         # Ends a statement if the server does not.
-        "command_timeout": limit + GRACE if limit else None,
+        "command_timeout": limit * GRACE or None,
     }
     if settings.database_pgbouncer:
         # With transaction pooling, a prepared statement can run on a different server

@@ -145,11 +145,15 @@ async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.C
         # When aiosqlite cannot open a file, it leaves a thread that can outlive the event loop.
         sqlite3.connect(uri, uri=True, **options).close()
     except sqlite3.OperationalError as error:
-        if not _file_id(Path(path)) and _file_id(Path(path).parent):
-            command = f"uv run {distribution()[0]} db upgrade"
-            error.args = (f"{path} does not exist, `{command}` creates it",)
+        _explain(error, Path(path))
         raise
     return await aiosqlite.connect(uri, uri=True, **options)
+
+
+def _explain(error: sqlite3.Error, file: Path) -> None:
+    if file.parent.is_dir() and not file.exists():
+        command = f"uv run {distribution()[0]} db upgrade"
+        error.args = (f"{file} does not exist, `{command}` creates it",)
 
 
 def error_code(error: DBAPIError) -> str | None:
