@@ -42,7 +42,7 @@ async def test_endless_statement_returns_503(settings: CoreSettings, method: str
     async def one(session: ReadSessionDep) -> int:
         return await session.scalar(text("SELECT 1")) or 0
 
-    async with running(app) as client, asyncio.timeout(20):
+    async with running(app) as client, asyncio.timeout(10):
         response = await client.request(method, "/endless")
         following = await client.get("/one")
 
@@ -59,7 +59,7 @@ async def test_locked_row_returns_503(settings: CoreSettings, engine: AsyncEngin
     async def count(session: SessionDep) -> None:
         await session.execute(update(counters).values(n=counters.c.n + 1))
 
-    async with running(app) as client, asyncio.timeout(20):
+    async with running(app) as client, asyncio.timeout(10):
         async with engine.begin() as connection:
             await connection.execute(update(counters).values(n=7))
             waited = await client.post("/count")
@@ -82,7 +82,7 @@ async def test_cancelled_statement_leaves_the_database_usable(settings: CoreSett
     async def one(session: SessionDep) -> int:
         return await session.scalar(text("SELECT 1")) or 0
 
-    async with running(app) as client, asyncio.timeout(20):
+    async with running(app) as client, asyncio.timeout(10):
         assert (await client.post("/endless")).status_code == 500
         assert (await client.post("/one")).json() == 1
 
@@ -93,7 +93,7 @@ async def test_probe_does_not_wait_for_the_connections_of_requests(settings: Cor
     taken, release = asyncio.Event(), asyncio.Event()
 
     @app.get("/wait")
-    async def wait(session: ReadSessionDep) -> None:
+    async def wait(session: SessionDep) -> None:
         await session.connection()
         taken.set()
         await release.wait()

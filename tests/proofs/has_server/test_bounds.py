@@ -40,7 +40,7 @@ async def test_frozen_server_returns_503(
                 way.freeze()
             return found or 0
 
-        async with running(app) as client, asyncio.timeout(30):
+        async with running(app) as client, asyncio.timeout(10):
             assert (await client.post("/one")).json() == 1
             freeze = moment == "before the commit"
             if not freeze:
@@ -117,7 +117,7 @@ async def test_migration_lets_others_pass(
                     engine, lambda sync: _commit(sync, "ALTER TABLE cars ADD COLUMN name INTEGER")
                 )
             )
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(10):
                 while not logs:
                     await asyncio.sleep(0.05)
                 await other.execute(text("SELECT * FROM cars"))
