@@ -46,6 +46,10 @@ async def main():
     settings = Settings.load()
     async with open_engine(settings) as engine, open_engine(settings, read_only=True) as reader:
         await serve(create_session_factory(engine), create_read_session_factory(reader))
+        # The timeouts end with each transaction.
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            assert await connection.scalar(text("SHOW statement_timeout")) == "0"
 
 
 async def serve(sessions, read_sessions):
@@ -55,6 +59,7 @@ async def serve(sessions, read_sessions):
                 assert await session.scalar(text("SHOW transaction_read_only")) == "on"
             async with sessions.begin() as session:
                 assert await session.scalar(text("SHOW transaction_read_only")) == "off"
+                assert await session.scalar(text("SHOW statement_timeout")) == "30s"
                 assert await session.scalar(text("SELECT CAST(:n AS int)"), {"n": number}) == number
                 await session.execute(text("SELECT pg_sleep(0.001)"))
 
@@ -63,9 +68,6 @@ async def serve(sessions, read_sessions):
 
 asyncio.run(main())
 """
-
-WRITERS = CLIENTS.replace("read_only=True", "read_only=False").replace('== "on"', '== "off"')
-"""The same without a read-only engine, which PgBouncer refuses immediately."""
 
 
 @pytest.mark.parametrize("combination", [POSTGRESQL], ids=str)
@@ -90,10 +92,8 @@ def test_transaction_pooling_requires_only_the_setting(
 
         direct = project.with_settings(DATABASE_URL=url)
         refused = direct.uv_run("python", "-c", CLIENTS, check=False)
-        failed = direct.uv_run("python", "-c", WRITERS, check=False)
 
     assert "unsupported startup parameter" in refused.stderr
-    assert "prepared statement" in failed.stderr
 
 
 @contextmanager

@@ -10,11 +10,30 @@ from sqlalchemy import URL
 from app.core.dialect import DRIVER
 from tests.proofs.relay import Relay, Streams
 
+DATABASE = DRIVER.partition("+")[0]
+
 DEADLOCK = {
     "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213",
     "postgresql": "DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$",
-}.get(DRIVER.partition("+")[0], "")
+}.get(DATABASE, "")
 """A statement that fails like the victim of a deadlock."""
+
+DEMOTED = {
+    "mysql": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290",
+    "postgresql": "DO $$ BEGIN RAISE SQLSTATE '25006'; END $$",
+}.get(DATABASE, "")
+"""A statement that fails like a write on a server that became a replica."""
+
+CONNECTION_ID = {"mysql": "SELECT connection_id()", "postgresql": "SELECT pg_backend_pid()"}.get(
+    DATABASE, ""
+)
+
+ENDLESS = {
+    "mysql": "SELECT sleep(60)",
+    "postgresql": "SELECT pg_sleep(60)",
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
+}[DATABASE]
+"""A statement that takes a minute, or forever."""
 
 
 class FileDetour:

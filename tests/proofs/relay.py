@@ -25,6 +25,8 @@ class Relay:
     def __init__(self, connect: Callable[[], Awaitable[Streams]]) -> None:
         self._connect = connect
         self._connections: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     async def __aenter__(self) -> Self:
         await self.resume()
@@ -45,6 +47,14 @@ class Relay:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    def freeze(self) -> None:
+        """Accept connections and data, but forward nothing, like a server that is stopped."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Forward everything again."""
+        self._flows.set()
+
     async def _accept(self, *client: *Streams) -> None:
         connection = asyncio.create_task(self._relay(client))
         self._connections.add(connection)
@@ -56,16 +66,16 @@ class Relay:
             server = await self._connect()
             writers.append(server[1])
             async with asyncio.TaskGroup() as directions:
-                directions.create_task(_copy(client[0], server[1]))
-                directions.create_task(_copy(server[0], client[1]))
+                directions.create_task(self._copy(client[0], server[1]))
+                directions.create_task(self._copy(server[0], client[1]))
         finally:
             for writer in writers:
                 writer.transport.abort()
 
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-        target.write_eof()
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(65536):
+                await self._flows.wait()
+                target.write(data)
+                await target.drain()
+            target.write_eof()

@@ -91,11 +91,13 @@ class Service:
         raise AssertionError(msg)
 
 
-def start(project: Project, *command: str, env: Mapping[str, str] | None = None) -> Service:
-    """Start a server of the project on a free port, in a new terminal session."""
-    port = programs.free_port()
+def start(
+    project: Project, *command: str, env: Mapping[str, str] | None = None, port: int | None = None
+) -> Service:
+    """Start a server of the project, by default on a free port, in a new terminal session."""
+    port = port or programs.free_port()
     log_file = project.path.with_name(f"service-{port}.log")
-    with log_file.open("wb") as log:
+    with log_file.open("ab") as log:
         process = subprocess.Popen(
             [programs.uv(), "run", *command, "--port", str(port)],
             cwd=project.path,

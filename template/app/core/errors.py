@@ -94,7 +94,7 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
             code=error_code(error),
             statement=error.statement,
         )
-        return _unavailable(request)
+        return unavailable(request)
     status, detail, log = 500, "The request could not be processed.", logger.error
     violated = None
     if is_unstorable(error):
@@ -143,7 +143,7 @@ async def _overtaken(request: Request, error: StaleDataError) -> JSONResponse:
 
 async def _pool_exhausted(request: Request, error: PoolTimeoutError) -> JSONResponse:
     logger.warning("database connection pool exhausted")
-    return _unavailable(request)
+    return unavailable(request)
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
@@ -155,8 +155,9 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-def _unavailable(request: Request) -> JSONResponse:
-    return _problem(request, 503, DATABASE_UNAVAILABLE, headers=RETRY_AFTER)
+def unavailable(request: Request, detail: str = DATABASE_UNAVAILABLE) -> JSONResponse:
+    """Return a response with status 503."""
+    return _problem(request, 503, detail, headers=RETRY_AFTER)
 
 
 def _problem(

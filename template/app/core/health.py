@@ -2,16 +2,18 @@
 
 import asyncio
 
+import structlog
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.core.errors import DATABASE_UNAVAILABLE, RETRY_AFTER
+from app.core.errors import DATABASE_UNAVAILABLE, RETRY_AFTER, error_reason
 from app.core.problems import RESPONSES
 
 READY_TIMEOUT = 3.0
 """Seconds to wait for the database."""
 
+logger = structlog.get_logger(__name__)
 router = APIRouter(prefix="/health", tags=["health"], responses=RESPONSES)
 
 
@@ -34,11 +36,17 @@ async def ready(request: Request) -> Health:
     from app.core import migrations
 
     try:
-        async with asyncio.timeout(READY_TIMEOUT):
-            async with request.app.state.read_session_factory() as session:
-                state = await migrations.state(await session.connection())
+        async with (
+            asyncio.timeout(READY_TIMEOUT),
+            request.app.state.health_engine.connect() as connection,
+        ):
+            state = await migrations.state(connection)
     except (SQLAlchemyError, TimeoutError) as error:
+        reason = error_reason(error) if isinstance(error, DBAPIError) else str(error)
+        logger.warning("not ready", reason=reason or f"no answer within {READY_TIMEOUT:g} seconds")
         raise HTTPException(503, DATABASE_UNAVAILABLE, RETRY_AFTER) from error
     if state == "pending":
-        raise HTTPException(503, migrations.pending_message(), RETRY_AFTER)
+        reason = migrations.pending_message()
+        logger.warning("not ready", reason=reason)
+        raise HTTPException(503, reason, RETRY_AFTER)
     return Health()

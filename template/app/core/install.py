@@ -12,6 +12,7 @@ from app.core.engine import open_engine
 from app.core.limits import BodyLimitMiddleware, JSONLimitMiddleware
 from app.core.logs import RequestLogMiddleware
 from app.core.settings import CoreSettings
+from app.core.shutdown import Shutdown, ShutdownMiddleware
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
@@ -32,12 +33,16 @@ def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
     """
     app.state.settings = settings
     app.state.feature_settings = {kind: kind.load() for kind in features.settings_classes()}
-    app.router.lifespan_context = _with_database(app.router.lifespan_context, settings)
+    shutdown = Shutdown(settings.shutdown_timeout)
+    app.router.lifespan_context = _with_database(app.router.lifespan_context, settings, shutdown)
     errors.install(app)
     app.add_middleware(JSONLimitMiddleware, max_values=settings.max_json_values)
-    app.add_middleware(BodyLimitMiddleware, max_body_size=settings.max_body_size)
+    app.add_middleware(
+        BodyLimitMiddleware, max_body_size=settings.max_body_size, timeout=settings.body_timeout
+    )
     features.install(app)
     # The middleware added last is the outermost.
+    app.add_middleware(ShutdownMiddleware, shutdown=shutdown)
     app.add_middleware(RequestLogMiddleware)
     _include(app, features.routers(), prefix)
 
@@ -61,12 +66,18 @@ def _include(app: FastAPI, routers: list[APIRouter], prefix: str) -> None:
     routes.extend(own)
 
 
-def _with_database(lifespan: Lifespan, settings: CoreSettings) -> Lifespan:
+def _with_database(lifespan: Lifespan, settings: CoreSettings, shutdown: Shutdown) -> Lifespan:
     """Return a lifespan that opens the database before, and closes it after, `lifespan`."""
+    # Probes must not wait for the connections of requests.
+    one_connection = settings.model_copy(update={"database_pool_size": 1})
 
     @asynccontextmanager
     async def with_database(app: FastAPI) -> AsyncIterator[Any]:
         async with AsyncExitStack() as stack:
+            stack.enter_context(shutdown.on_sigterm())
+            app.state.health_engine = await stack.enter_async_context(
+                open_engine(one_connection, read_only=True)
+            )
             # Tests provide their own session factories.
             if not hasattr(app.state, "session_factory"):
                 await stack.enter_async_context(_database(app, settings))

@@ -38,14 +38,14 @@ async def test_chunks_count_toward_the_limit() -> None:
             received.append((await receive())["body"])
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"12345"}
+        return {"type": "http.request", "body": b"12345", "more_body": True}
 
     async def send(message: Any) -> None:
         raise AssertionError(message)
 
     received: list[bytes] = []
     with pytest.raises(HTTPException, match="exceeds 10 bytes"):
-        await BodyLimitMiddleware(app, 10)({"type": "http"}, receive, send)
+        await BodyLimitMiddleware(app, 10, 60)({"type": "http"}, receive, send)
     assert received == [b"12345"] * 2
 
 
@@ -62,7 +62,7 @@ async def test_only_http_is_limited() -> None:
         raise AssertionError(message)
 
     scope = {"type": "websocket"}
-    await BodyLimitMiddleware(app, 10)(scope, receive, send)
+    await BodyLimitMiddleware(app, 10, 60)(scope, receive, send)
 
     assert seen == [scope, receive, send]
 

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from alembic.util import CommandError
 from pydantic import ValidationError
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, text
+from sqlalchemy import URL, Column, Connection, Integer, MetaData, String, Table, select, text
 from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core import CoreSettings
+from app.core import CoreSettings, migrations
 from app.core.dialect import DRIVER
 from app.core.migrations.dialect import migrating
+from tests.proofs.kit import Cli
 
 WAITING = text("SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock'")
 
@@ -90,3 +91,38 @@ async def test_migration_lock_times_out(
         with pytest.raises(CommandError, match="Timed out waiting for another process"):
             await second.run_sync(lambda sync: migrating(sync).__enter__())
         await first.run_sync(lambda _: lock.__exit__(None, None, None))
+
+
+async def timeouts(engine: AsyncEngine) -> list[float]:
+    """Return the limits for row locks, table locks, statements and, on MariaDB, idle transactions."""
+    async with engine.connect() as connection:
+        version = str(await connection.scalar(text("SELECT version()")))
+        names = (
+            "@@max_statement_time, @@idle_transaction_timeout"
+            if "MariaDB" in version
+            else "@@max_execution_time / 1000"
+        )
+        row = await connection.execute(
+            text(f"SELECT @@innodb_lock_wait_timeout, @@lock_wait_timeout, {names}")
+        )
+        return [float(value) for value in row.one()]
+
+
+async def test_timeouts_of_a_connection(engine: AsyncEngine) -> None:
+    found = await timeouts(engine)
+
+    assert found == [5, 5, 30, 60][: len(found)]
+
+
+async def test_migrations_have_no_limit_but_for_locks(
+    run: Cli, database_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+
+    async def note(engine: AsyncEngine, _: Any) -> None:
+        found.extend(await timeouts(engine))
+
+    monkeypatch.setattr(migrations, "run", note)
+
+    assert await run("db", "upgrade", url=database_url) == 0
+    assert found == [1, 1, 0, 0][: len(found)]

@@ -1,14 +1,16 @@
 import asyncio
+from typing import Any
 
-from sqlalchemy import select, text
+import pytest
+from sqlalchemy import URL, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from app.core import CoreSettings
-from app.core.database import SessionDep
-from app.core.engine import create_engine
+from app.core import CoreSettings, migrations
+from app.core.database import ReadSessionDep, SessionDep
+from app.core.engine import create_engine, open_engine
 from app.core.migrations.dialect import migrating
-from tests.proofs.kit import create_app, running
+from tests.proofs.kit import Cli, create_app, running
 
 WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
@@ -43,6 +45,65 @@ async def test_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -> 
     shown = [entry for entry in logs if entry["log_level"] != "debug"]
     assert "CAST" in str(shown)
     assert "hunter2" not in str(shown)
+
+
+@pytest.mark.parametrize("change", ["TYPE bigint", "TYPE text"])
+async def test_changed_column_fails_once(
+    settings: CoreSettings, migrated_database: URL, change: str
+) -> None:
+    """Prepared statements are outdated after a migration; the next request prepares them again."""
+    app = create_app(settings.model_copy(update={"database_url": migrated_database}))
+
+    @app.get("/cars")
+    async def cars(session: ReadSessionDep) -> list[str]:
+        return [str(row.id) for row in await session.execute(text("SELECT id FROM cars"))]
+
+    async with open_engine(CoreSettings(database_url=migrated_database)) as engine:
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE cars (id integer)"))
+            await connection.execute(text("INSERT INTO cars VALUES (7)"))
+        async with running(app) as client:
+            # Both connections of the pool prepare the statement.
+            for _ in range(3):
+                await asyncio.gather(client.get("/cars"), client.get("/cars"))
+            async with engine.begin() as connection:
+                await connection.execute(text(f"ALTER TABLE cars ALTER COLUMN id {change}"))
+            responses = [await client.get("/cars") for _ in range(6)]
+
+    assert [response.status_code for response in responses] == [503, 200, 200, 200, 200, 200]
+    assert responses[0].headers["Retry-After"]
+    assert responses[1].json() == ["7"]
+
+
+@pytest.mark.parametrize("pgbouncer", [True, False])
+async def test_timeouts_of_a_connection(settings: CoreSettings, pgbouncer: bool) -> None:
+    engine = create_engine(settings.model_copy(update={"database_pgbouncer": pgbouncer}))
+    async with engine.connect() as connection:
+        found = [
+            await connection.scalar(text(f"SHOW {name}"))
+            for name in (
+                *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
+            )
+        ]
+    await engine.dispose()
+
+    assert found == ["30s", "5s", "1min"]
+
+
+async def test_migrations_have_no_limit_but_for_locks(
+    run: Cli, migrated_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    async def note(engine: AsyncEngine, _: Any) -> None:
+        async with engine.connect() as connection:
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+                found.append(str(await connection.scalar(text(f"SHOW {name}"))))
+
+    monkeypatch.setattr(migrations, "run", note)
+
+    assert await run("db", "upgrade", url=migrated_database) == 0
+    assert found == ["0", "1s", "0"]
 
 
 async def test_statement_names_are_unique_with_pgbouncer(

@@ -29,7 +29,7 @@ def raised(code: str | None, *, invalidated: bool = False) -> DBAPIError:
     "code",
     [
         *("08000", "08001", "08003", "08004", "08006"),  # connection exceptions
-        *("57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03"),
+        *("57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03", "57014", "25P03"),
     ],
 )
 def test_temporary_errors_are_recognized(code: str) -> None:
@@ -37,7 +37,7 @@ def test_temporary_errors_are_recognized(code: str) -> None:
     assert error_code(raised(code)) == code
 
 
-@pytest.mark.parametrize("code", [None, "23505", "42P01", "57014", "53200", "40002", "55006"])
+@pytest.mark.parametrize("code", [None, "23505", "42P01", "53200", "40002", "55006"])
 def test_other_errors_are_permanent(code: str | None) -> None:
     assert not is_unavailable(raised(code))
     assert is_unavailable(raised(code, invalidated=True))

@@ -17,7 +17,7 @@ def test_url_without_a_file_is_refused() -> None:
 
 
 async def test_readers_and_writers_do_not_block_each_other(scratch_database: URL) -> None:
-    settings = CoreSettings(database_url=scratch_database, database_busy_timeout=0.1)
+    settings = CoreSettings(database_url=scratch_database, database_lock_timeout=0.1)
     async with (
         open_engine(settings) as engine,
         open_engine(settings, read_only=True) as read_engine,
@@ -70,7 +70,7 @@ async def test_write_lock_timeout_returns_503(
     settings: CoreSettings, migrated_database: URL
 ) -> None:
     impatient = settings.model_copy(
-        update={"database_url": migrated_database, "database_busy_timeout": 0.1}
+        update={"database_url": migrated_database, "database_lock_timeout": 0.1}
     )
     engine = create_engine(impatient)
     app = create_app(impatient)

@@ -21,7 +21,7 @@ from app.core.distribution import distribution
 from app.core.engine import open_engine
 from app.core.errors import error_reason
 from app.core.migrations.autogenerate import order_steps, render_type
-from app.core.migrations.dialect import OPTIONS, migrating
+from app.core.migrations.dialect import OPTIONS, TIMEOUTS, migrating, run
 from app.core.settings import DatabaseSettings
 
 State = Literal["current", "pending", "newer"]
@@ -59,8 +59,23 @@ def run_environment() -> None:
 
 
 async def _connect_and_run() -> None:
-    async with open_engine(DatabaseSettings.load()) as engine, engine.connect() as connection:
-        await connection.run_sync(_run)
+    settings = DatabaseSettings.load()
+    if _migrates():
+        timeouts = {f"database_{name}": value for name, value in TIMEOUTS.items()}
+        async with open_engine(settings.model_copy(update=timeouts)) as engine:
+            await run(engine, _run)
+    else:
+        async with open_engine(settings) as engine, engine.connect() as connection:
+            await connection.run_sync(_run)
+
+
+def _migrates() -> bool:
+    """Return whether the command is `upgrade`, `downgrade` or `stamp`."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
 
 
 def _run(connection: Connection) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import asyncmy
 from asyncmy.errors import OperationalError
-from sqlalchemy import URL, Numeric, Table, event
+from sqlalchemy import URL, ExceptionContext, Numeric, Table, event
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -33,9 +34,14 @@ CONNECT_TIMEOUT = 5
 CONNECTION_LIFETIME = 3600
 """Seconds; less than the server's wait_timeout, after which it closes idle connections."""
 
-UNAVAILABLE = frozenset({1040, 1053, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2006, 2013})
-"""Too many connections (in total or per user), shutdown, lock timeout, deadlock, killed
-connection, and unreachable server:
+GRACE = 1.2
+"""How much later than the server the client gives up a statement, as a factor."""
+
+UNAVAILABLE = frozenset(
+    {1040, 1053, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 3024, 4031}
+)
+"""Too many connections (in total or per user), shutdown, timeouts, deadlock, killed
+statement or connection, and unreachable server:
 https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 MISSING_VALUE = 1048
@@ -50,6 +56,9 @@ CONSTRAINT = re.compile(
 )
 """The name of a constraint in an error message."""
 STATEMENT = re.compile(r"\s*(?:INSERT INTO|UPDATE) `?(\w+)", re.IGNORECASE)
+
+READ_ONLY = frozenset({1290, 1836})
+"""The server has become a read-only replica."""
 
 URL_OPTIONS = frozenset(
     {
@@ -73,7 +82,18 @@ def check_url(url: URL) -> None:
 def create_engine(
     settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
 ) -> AsyncEngine:
-    """Create an engine whose connections use strict SQL mode and the UTC time zone."""
+    """Create an engine whose connections use strict SQL mode, the UTC time zone and timeouts.
+
+    MariaDB limits all statements and idle transactions; MySQL limits SELECT only.
+    """
+    limit, idle = settings.database_statement_timeout, ceil(settings.database_idle_timeout)
+    lock = ceil(settings.database_lock_timeout)
+    variables = (
+        "sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), time_zone = '+00:00'"
+        f", innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}"
+        f" /*M!100301 , max_statement_time = {limit}, idle_transaction_timeout = {idle} */"
+        f" /*!50708 , max_execution_time = {limit * 1000:.0f} */"
+    )
     engine = create_async_engine(
         settings.database_url,
         **pool,
@@ -82,9 +102,18 @@ def create_engine(
         connect_args={
             "async_creator_fn": _connect,
             "charset": "utf8mb4",
-            "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), time_zone = '+00:00'",
+            "init_command": f"SET SESSION {variables}",
+            # Ends a statement if the server does not.
+            "read_timeout": limit * GRACE or None,
         },
     )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def discard_connections(context: ExceptionContext) -> None:
+        """Connect again if the server has become a read-only replica."""
+        if not READ_ONLY.isdisjoint(context.original_exception.args[:1]):
+            context.is_disconnect = True
+
     if read_only:
 
         @event.listens_for(engine.sync_engine, "connect")

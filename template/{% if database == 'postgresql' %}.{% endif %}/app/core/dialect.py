@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import URL, DateTime, Numeric
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import URL, Connection, DateTime, ExceptionContext, Numeric, event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -27,13 +28,24 @@ LARGEST_INTEGER = 2**63 - 1
 CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
-UNAVAILABLE = ("08", "57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03")
+GRACE = 1.2
+"""How much later than the server the client gives up a statement, as a factor."""
+
+UNAVAILABLE = ("08", "25P03", "57014", "57P0", "53300", "40001", "40P01", "55P03")
 """Connection errors, shutdown, crash, startup and too many connections; serialization
-failures, deadlocks and lock timeouts, which can be retried:
+failures, deadlocks and timeouts, which can be retried:
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 UNSTORABLE = frozenset({"22001", "22003", "22021", "22P05"})
 """Too long, out of range, and characters that cannot be stored."""
+
+READ_ONLY = "25006"
+
+CHANGED = (
+    AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError,
+    AsyncAdapt_asyncpg_dbapi.InternalServerError,
+)
+"""A migration changed a column or a type. After this error, SQLAlchemy prepares statements again."""
 
 URL_OPTIONS = frozenset(
     {
@@ -55,8 +67,19 @@ def check_url(url: URL) -> None:
 def create_engine(
     settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
 ) -> AsyncEngine:
-    """Create an engine whose connection attempts time out after CONNECT_TIMEOUT."""
-    connect_args: dict[str, Any] = {"async_creator_fn": _connect}
+    """Create an engine whose connection attempts, statements and transactions can time out."""
+    limit = settings.database_statement_timeout
+    seconds = {
+        "statement_timeout": limit,
+        "lock_timeout": settings.database_lock_timeout,
+        "idle_in_transaction_session_timeout": settings.database_idle_timeout,
+    }
+    parameters = {name: f"{value * 1000:.0f}" for name, value in seconds.items()}
+    connect_args: dict[str, Any] = {
+        "async_creator_fn": _connect,
+        # Ends a statement if the server does not.
+        "command_timeout": limit * GRACE or None,
+    }
     if settings.database_pgbouncer:
         # With transaction pooling, a prepared statement can run on a different server
         # connection than the one that prepared it:
@@ -73,19 +96,39 @@ def create_engine(
             },
         )
         # PgBouncer rejects the startup parameters below.
-        return (
-            engine.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
-            if read_only
-            else engine
+        calls = ", ".join(
+            f"set_config('{name}', '{value}', true)" for name, value in parameters.items()
         )
-    if read_only:
-        connect_args["server_settings"] = {
-            "default_transaction_read_only": "on",
-            "default_transaction_isolation": "repeatable read",
-        }
-    return create_async_engine(
-        settings.database_url, **pool, hide_parameters=True, connect_args=connect_args
-    )
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def set_timeouts(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT {calls}")
+
+        if read_only:
+            engine = engine.execution_options(
+                postgresql_readonly=True, isolation_level="REPEATABLE READ"
+            )
+    else:
+        if read_only:
+            parameters["default_transaction_read_only"] = "on"
+            parameters["default_transaction_isolation"] = "repeatable read"
+        connect_args["server_settings"] = parameters
+        engine = create_async_engine(
+            settings.database_url, **pool, hide_parameters=True, connect_args=connect_args
+        )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def discard_connections(context: ExceptionContext) -> OperationalError | None:
+        """Connect again if the server does not answer, or has become a read-only replica."""
+        error = context.original_exception
+        if isinstance(error, TimeoutError):
+            context.is_disconnect = True
+            return OperationalError(context.statement, None, error, connection_invalidated=True)
+        if not read_only and getattr(error, "sqlstate", None) == READ_ONLY:
+            context.is_disconnect = True
+        return None
+
+    return engine
 
 
 async def _connect(*args: Any, **options: Any) -> Any:
@@ -121,4 +164,8 @@ def violated_constraint(error: DBAPIError) -> str | None:
 
 def is_unavailable(error: DBAPIError) -> bool:
     """Return whether the error is temporary, so that retrying may succeed."""
-    return error.connection_invalidated or (error_code(error) or "").startswith(UNAVAILABLE)
+    return (
+        error.connection_invalidated
+        or isinstance(error.orig, CHANGED)
+        or (error_code(error) or "").startswith(UNAVAILABLE)
+    )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
-from sqlalchemy import URL, Connection, DateTime, Numeric, event
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy import URL, Connection, DateTime, ExceptionContext, ExecutionContext, Numeric, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolResetState
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+from sqlalchemy.util import await_only
+
+from app.core.distribution import distribution
 
 if TYPE_CHECKING:
     from app.core.settings import DatabaseSettings
@@ -27,6 +33,9 @@ DECIMAL = Numeric(DIGITS, PLACES, asdecimal=False)
 
 LARGEST_INTEGER = 2**63 - 1
 
+INSTRUCTIONS = 100_000
+"""Number of SQLite's instructions, some milliseconds, between two looks at the clock."""
+
 UNAVAILABLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -34,6 +43,7 @@ UNAVAILABLE = frozenset(
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
     }
 )
 
@@ -47,14 +57,19 @@ def check_url(url: URL) -> None:
 def create_engine(
     settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
 ) -> AsyncEngine:
-    """Create an engine with isolated transactions and enforced foreign keys."""
+    """Create an engine with isolated transactions and enforced foreign keys.
+
+    It neither creates the file nor keeps connections to a file that was removed.
+    """
+    path = Path(settings.database_url.database or "").absolute()
+    limit = settings.database_statement_timeout or inf
     engine = create_async_engine(
         settings.database_url,
         **pool,
         hide_parameters=True,
         connect_args={
             "async_creator_fn": partial(_connect, read_only=read_only),
-            "timeout": settings.database_busy_timeout,
+            "timeout": settings.database_lock_timeout,
         },
     )
     # A transaction that reads before it writes fails if another one wrote in between,
@@ -78,24 +93,69 @@ def create_engine(
         if state.asyncio_safe and connection.driver_connection.in_transaction:
             connection.rollback()
 
-    if not read_only:
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info["file"] = _file_id(path)
 
-        @event.listens_for(engine.sync_engine, "connect")
-        def set_pragmas(connection: Any, _: Any) -> None:
+        def is_overdue() -> bool:
+            deadline: float = entry.info.get("deadline", inf)
+            return time.monotonic() > deadline
+
+        connection.run_async(lambda driver: driver.set_progress_handler(is_overdue, INSTRUCTIONS))
+        if not read_only:
             cursor = connection.cursor()
             cursor.execute("PRAGMA foreign_keys = ON")
             cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = NORMAL")
+            cursor.execute(f"PRAGMA synchronous = {settings.database_synchronous}")
             cursor.close()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def check_file(_: Any, entry: ConnectionPoolEntry, __: Any) -> None:
+        if entry.info["file"] != _file_id(path):
+            raise InvalidatePoolError
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def set_deadline(
+        connection: Connection, _: Any, __: str, ___: Any, context: ExecutionContext, ____: bool
+    ) -> None:
+        # A streamed result can be read slowly.
+        streams = context.execution_options.get("stream_results")
+        connection.info["deadline"] = inf if streams else time.monotonic() + limit
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def stop_statement(context: ExceptionContext) -> None:
+        """Stop the statement of a canceled request, and release its lock."""
+        if isinstance(context.original_exception, asyncio.CancelledError) and context.connection:
+            driver: Any = context.connection.connection.driver_connection
+            await_only(driver.interrupt())
+            await_only(driver.rollback())
 
     return engine
 
 
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.Connection:
-    uri = f"{Path(path).as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    # When aiosqlite cannot open a file, it leaves a thread that can outlive the event loop.
-    sqlite3.connect(uri, uri=True, **options).close()
+    uri = f"{Path(path).as_uri()}?mode={'ro' if read_only else 'rw'}"
+    try:
+        # When aiosqlite cannot open a file, it leaves a thread that can outlive the event loop.
+        sqlite3.connect(uri, uri=True, **options).close()
+    except sqlite3.OperationalError as error:
+        _explain(error, Path(path))
+        raise
     return await aiosqlite.connect(uri, uri=True, **options)
+
+
+def _explain(error: sqlite3.Error, file: Path) -> None:
+    if file.parent.is_dir() and not file.exists():
+        command = f"uv run {distribution()[0]} db upgrade"
+        error.args = (f"{file} does not exist, `{command}` creates it",)
 
 
 def error_code(error: DBAPIError) -> str | None:

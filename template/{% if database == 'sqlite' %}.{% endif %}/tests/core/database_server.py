@@ -24,17 +24,18 @@ async def temporary_database(server: URL) -> AsyncIterator[URL]:
     """Yield the URL of a file next to the one of `server`, and delete the file on exit."""
     base = Path(server.database or "test.db")
     path = base.with_name(f"{base.stem}_{uuid4().hex[:8]}.db")
+    path.touch()
     url = server.set(database=str(path))
     try:
         yield url
     finally:
-        await clear(url)
+        _delete(url)
 
 
 async def clear(url: URL) -> None:
     """Delete the contents of a database."""
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{url.database}{suffix}").unlink(missing_ok=True)
+    _delete(url)
+    Path(url.database or "").touch()
 
 
 async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
@@ -42,3 +43,8 @@ async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
     await connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
     for name in tables:
         await connection.execute(delete(table(name)))
+
+
+def _delete(url: URL) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{url.database}{suffix}").unlink(missing_ok=True)

@@ -1,11 +1,16 @@
 """MySQL and MariaDB: options and locking of migrations."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from alembic.util import CommandError
-from sqlalchemy import Connection, func, select
+from asyncmy.errors import OperationalError
+from sqlalchemy import Connection, event, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only
 
 OPTIONS: dict[str, Any] = {"transaction_per_migration": True}
 """DDL statements commit implicitly, so each revision is recorded as soon as it completes.
@@ -20,6 +25,16 @@ LOCK = func.left(func.concat("migrations of ", func.database()), 64)
 LOCK_TIMEOUT = 600
 """Seconds."""
 
+TIMEOUTS = {"statement_timeout": 0, "idle_timeout": 0, "lock_timeout": 1}
+ATTEMPTS = 300
+PAUSE = 1.0
+"""Migrations can take any time, but wait for a lock only for a second; then they let
+requests pass for a second, and try again."""
+
+LOCK_TIMED_OUT = 1205
+
+logger = structlog.get_logger(__name__)
+
 
 @contextmanager
 def migrating(connection: Connection) -> Iterator[None]:
@@ -33,3 +48,29 @@ def migrating(connection: Connection) -> Iterator[None]:
         connection.rollback()
         connection.execute(select(func.release_lock(LOCK)))
         connection.commit()
+
+
+async def run(engine: AsyncEngine, migrate: Callable[[Connection], None]) -> None:
+    """Run migrations, and repeat each statement while others hold a lock.
+
+    Requests that need a table have to wait behind a statement that waits for it. Whole
+    migrations cannot be repeated, because statements such as ALTER TABLE commit implicitly.
+    """
+    event.listen(engine.sync_engine, "do_execute", _execute)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+
+
+def _execute(cursor: Any, statement: str, parameters: Any, _: Any) -> bool:
+    for _attempt in range(ATTEMPTS - 1):
+        try:
+            cursor.execute(statement, parameters)
+        except OperationalError as error:
+            if error.args[0] != LOCK_TIMED_OUT:
+                raise
+            logger.warning("Waiting for a lock that another transaction holds.")
+            await_only(asyncio.sleep(PAUSE))
+        else:
+            return True
+    cursor.execute(statement, parameters)
+    return True

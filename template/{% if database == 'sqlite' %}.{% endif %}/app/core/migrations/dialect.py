@@ -1,11 +1,13 @@
 """SQLite: options of migrations, and handling of foreign keys."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 
 def _compare_server_default(
@@ -25,6 +27,8 @@ OPTIONS: dict[str, Any] = {
 }
 """SQLite's ALTER TABLE is limited, so Alembic copies tables instead. DDL is transactional,
 because `app/core/dialect.py` begins transactions; Alembic assumes otherwise."""
+
+TIMEOUTS = {"statement_timeout": 0, "lock_timeout": 600}
 
 
 @contextmanager
@@ -53,3 +57,15 @@ def _check_foreign_keys(connection: Connection) -> None:
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken:
         raise CommandError(f"The migration leaves rows in {broken[0]} that refer to missing rows.")
+
+
+async def run(engine: AsyncEngine, migrate: Callable[[Connection], None]) -> None:
+    """Run migrations. The file is created if it does not exist."""
+    _create(Path(engine.url.database or ""))
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+
+
+def _create(file: Path) -> None:
+    with suppress(OSError):  # opening the file fails, too
+        file.touch()
