@@ -87,6 +87,8 @@ async def _connect_and_run() -> None:
 def _run(connection: Connection) -> None:
     features.import_models()
     ignored = context.config.toml_alembic_config.get("ignore", [])
+    if not isinstance(ignored, list):
+        raise CommandError("`ignore` in [tool.alembic] in pyproject.toml must be a list of names.")
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

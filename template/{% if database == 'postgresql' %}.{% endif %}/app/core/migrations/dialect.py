@@ -4,16 +4,16 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Self, cast
 
 import alembic_postgresql_enum  # registers enum types with Alembic
 from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations.ops import DropTableOp, ModifyTableOps, UpgradeOps
+from alembic.operations.ops import DropTableOp, ExecuteSQLOp, ModifyTableOps, UpgradeOps
 from alembic.util import CommandError, DispatchPriority
 from alembic_postgresql_enum.operations import AddEnumValuesOp, DropEnumOp
 from alembic_postgresql_enum.sql_commands.indexes import get_dependent_indexes
-from sqlalchemy import JSON, Connection, Enum, text
+from sqlalchemy import JSON, Connection, Enum, inspect, text
 from sqlalchemy.util import await_only
 
 from app.core.migrations.autogenerate import is_ignored
@@ -121,15 +121,27 @@ def _tries(cursor: Any) -> bool:
     return bool(cursor.fetchone()[1])
 
 
+class ReversibleSQL(ExecuteSQLOp):
+    """A statement, and the one that reverts it."""
+
+    def __init__(self, sql: str, reverse: str) -> None:
+        super().__init__(sql)
+        self._reverse = reverse
+
+    def reverse(self) -> Self:
+        """Return the opposite."""
+        return type(self)(self._reverse, str(self.sqltext))
+
+
 @comparators.dispatch_for("schema", priority=DispatchPriority.LAST)
 def arrange(context: AutogenContext, upgrade: UpgradeOps, _: object) -> None:
-    """Add values to enum types first, and leave out objects that are not the service's."""
-    connection = context.connection
-    assert connection
+    """Begin with new values of enum types and with new schemas; leave out what others own."""
+    connection = cast("Connection", context.connection)
     default = connection.dialect.default_schema_name
+    quote = connection.dialect.identifier_preparer.quote
     others = {tuple(row) for row in connection.execute(OTHERS)}
 
-    def is_kept(step: Any) -> bool:
+    def is_kept(step: object) -> bool:
         if isinstance(step, DropEnumOp):
             schema = None if step.schema == default else step.schema
             if is_ignored(context.opts.get("ignored", ()), schema, step.name):
@@ -139,14 +151,24 @@ def arrange(context: AutogenContext, upgrade: UpgradeOps, _: object) -> None:
             return (step.schema or default, step.table_name) not in others
         return True
 
-    upgrade.ops = [step for step in upgrade.ops if is_kept(step)]
-    upgrade.ops.sort(key=lambda step: not isinstance(step, AddEnumValuesOp))
-    for step in upgrade.ops:
-        if isinstance(step, AddEnumValuesOp):
-            # The downgrade removes the values when all else is as it is now.
-            columns = connection.execute(ENUM_COLUMNS, {"schema": step.schema, "name": step.name})
-            step.affected_columns = [_reference(**row) for row in columns.mappings()]
-            step.indexes_to_recreate = get_dependent_indexes(connection, step.schema, step.name)
+    kept = [step for step in upgrade.ops if is_kept(step)]
+    values = [step for step in kept if isinstance(step, AddEnumValuesOp)]
+    for step in values:
+        # The downgrade removes the values when everything else is as it is now.
+        columns = connection.execute(ENUM_COLUMNS, {"schema": step.schema, "name": step.name})
+        step.affected_columns = [_reference(**row) for row in columns.mappings()]
+        step.indexes_to_recreate = get_dependent_indexes(connection, step.schema, step.name)
+
+    schemas = {table.schema for table in context.sorted_tables if table.schema}
+    schemas -= set(inspect(connection).get_schema_names())
+    upgrade.ops = [
+        *values,
+        *(
+            ReversibleSQL(f"CREATE SCHEMA {quote(schema)}", f"DROP SCHEMA {quote(schema)}")
+            for schema in sorted(schemas)
+        ),
+        *(step for step in kept if step not in values),
+    ]
 
 
 def _reference(*, is_array: bool, **values: Any) -> alembic_postgresql_enum.TableReference:
