@@ -184,4 +184,5 @@ def _reflect(connection: Connection, tables: list[TableClause]) -> list[Table]:
         Table(found.name, metadata, schema=found.schema, autoload_with=connection)
         for found in tables
     ]
-    return [found for found, _ in sort_tables_and_constraints(loaded) if found is not None]
+    order = sort_tables_and_constraints(loaded)  # type: ignore[no-untyped-call]
+    return [found for found, _ in order if found is not None]

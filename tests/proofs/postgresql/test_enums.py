@@ -58,7 +58,7 @@ async def test_migrations_change_and_drop_enum_types(scratch_engine: AsyncEngine
 def proof_cars(metadata: MetaData, *colors: str, **columns: Any) -> Table:
     """Define a table of cars with an enum column; `columns` are more of them."""
     kind = Enum(*colors, name="proof_color")
-    extra = [
+    extra: list[Column[Any]] = [
         Column(name, ARRAY(kind) if name == "all" else kind, server_default=default)
         for name, default in columns.items()
     ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
@@ -94,7 +94,7 @@ def _run(connection: Connection) -> None:
         target_metadata=Base.metadata,
         process_revision_directives=order_steps,
         render_item=render_type,
-        include_name=partial(_is_of_service, ignored),
+        include_name=partial(_is_of_service, ignored, cache(_schemas)),
         ignored=ignored,
         **OPTIONS,
     )
@@ -103,16 +103,20 @@ def _run(connection: Connection) -> None:
 
 
 def _is_of_service(
-    ignored: list[str], name: str | None, kind: str, parents: Mapping[str, str | None]
+    ignored: list[str],
+    schemas: Callable[[], set[str | None]],
+    name: str | None,
+    kind: str,
+    parents: Mapping[str, str | None],
 ) -> bool:
-    """Return whether migrations manage a schema or a table of the database."""
+    """Return whether migrations manage a schema or table of the database, or a part of a table."""
     if kind == "schema":
-        return name is None or name in _schemas()
+        return name is None or name in schemas()
     return kind != "table" or not is_ignored(ignored, parents["schema_name"], name)
 
 
 def _schemas() -> set[str | None]:
-    """Return the schemas of all models and migrations."""
+    """Return the schemas of the models, and of migrations, whose models can have been removed."""
     sources = "".join(Path(script.path).read_text() for script in context.script.walk_revisions())
     migrated = re.findall(r"""\bschema=["'](.+?)["']""", sources)
     return {*migrated, *(table.schema for table in Base.metadata.tables.values())}

@@ -20,7 +20,6 @@ from alembic.operations.ops import (
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError, DispatchPriority
 from sqlalchemy import ForeignKeyConstraint
-from sqlalchemy.schema import sort_tables_and_constraints
 
 from app.core.types import ExactDecimal, UTCDateTime
 
@@ -57,13 +56,13 @@ def refuse_cycles(context: AutogenContext, *_: object) -> None:
         CommandError: such a foreign key lacks `use_alter`.
     """
     tables = context.table_key_to_table.values()
-    *_, (_, keys) = sort_tables_and_constraints(tables)
-    names = sorted({key.table.fullname for key in keys if not key.use_alter})
-    if names:
-        raise CommandError(
-            f"The foreign keys of the tables {', '.join(names)} form a circle: "
-            "add use_alter=True to one of them."
-        )
+    keys = _by_reference([CreateTableOp.from_table(table) for table in tables])[1]
+    for key in keys:
+        if not key.use_alter:
+            raise CommandError(
+                f"The tables {key.table.fullname} and {_referred(key)} refer to each other: "
+                f"add use_alter=True to the foreign key of {', '.join(key.column_keys)}, for example."
+            )
 
 
 def order_steps(context: MigrationContext, _revision: Any, scripts: list[MigrationScript]) -> None:
@@ -129,7 +128,7 @@ def _by_reference(
     """
     by_name = {_name(step): step for step in steps}
     keys = [
-        (name, key.elements[0].target_fullname.rpartition(".")[0], key)
+        (name, _referred(key), key)
         for name, step in sorted(by_name.items())
         for key in _foreign_keys(step)
     ]
@@ -146,6 +145,10 @@ def _by_reference(
             later += [key for key in keys if key[:2] == (name, target)]
         else:
             return [by_name[name] for name in order], [key for *_, key in later]
+
+
+def _referred(key: ForeignKeyConstraint) -> str:
+    return key.elements[0].target_fullname.rpartition(".")[0]
 
 
 def _foreign_keys(step: CreateTableOp | DropTableOp) -> list[ForeignKeyConstraint]:

@@ -11,7 +11,8 @@ from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import DropTableOp, ExecuteSQLOp, ModifyTableOps, UpgradeOps
 from alembic.util import CommandError, DispatchPriority
-from alembic_postgresql_enum.operations import AddEnumValuesOp, DropEnumOp
+from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
+from alembic_postgresql_enum.operations.drop_enum import DropEnumOp
 from alembic_postgresql_enum.sql_commands.indexes import get_dependent_indexes
 from sqlalchemy import JSON, Connection, Enum, inspect, text
 from sqlalchemy.util import await_only

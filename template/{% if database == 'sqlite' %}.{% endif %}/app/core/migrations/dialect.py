@@ -53,7 +53,7 @@ def migrating(
     Raises:
         CommandError: waiting took too long, or the migration would lose something.
     """
-    lost: dict[str, str] = {}
+    lost: set[tuple[str, str]] = set()
 
     def note_parts(connection: Connection, _: Any, statement: str, *__: object) -> None:
         if statement.upper().split()[:2] == ["DROP", "TABLE"]:
@@ -61,14 +61,13 @@ def migrating(
 
     def forget_parts(connection: Connection, _: Any, statement: str, *__: object) -> None:
         if statement.upper().split()[:2] == ["DROP", "TABLE"]:
-            for part in _uncopied(connection):
-                del lost[part]
+            lost.difference_update(_uncopied(connection))
 
     def check(connection: Connection) -> None:
         _check_foreign_keys(connection)
         _check_copies(connection, lost)
 
-    listeners = {
+    listeners: dict[str, Callable[..., None]] = {
         "before_cursor_execute": note_parts,
         "after_cursor_execute": forget_parts,
         "commit": check,
@@ -109,15 +108,15 @@ def _check_foreign_keys(connection: Connection) -> None:
         raise CommandError(f"The migration leaves rows in {broken[0]} that refer to missing rows.")
 
 
-def _uncopied(connection: Connection) -> dict[str, str]:
-    return {part: table for part, table in connection.exec_driver_sql(UNCOPIED)}
+def _uncopied(connection: Connection) -> set[tuple[str, str]]:
+    return {(part, table) for part, table in connection.exec_driver_sql(UNCOPIED)}
 
 
-def _check_copies(connection: Connection, lost: dict[str, str]) -> None:
+def _check_copies(connection: Connection, lost: set[tuple[str, str]]) -> None:
     tables = inspect(connection).get_table_names()
-    for part in sorted(lost.keys() - _uncopied(connection).keys()):
-        if lost[part] in tables:
+    for part, table in sorted(lost - _uncopied(connection)):
+        if table in tables:
             raise CommandError(
-                f"The migration copies the table {lost[part]} without its {part}: "
+                f"The migration copies the table {table} without its {part}: "
                 "create it again in the migration, or drop it there before."
             )
