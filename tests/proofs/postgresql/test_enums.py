@@ -102,8 +102,11 @@ async def test_values_are_added(
         assert values == colors
 
 
-async def test_added_values_can_be_used_by_the_next_migration(revisions: Revisions) -> None:
-    """Both are pending, and run after the one that creates the type."""
+@pytest.mark.parametrize("target", ["-1", "base"])
+async def test_added_values_can_be_used_by_the_next_migration(
+    revisions: Revisions, target: str
+) -> None:
+    """Both are pending; the one that creates the type can be, too."""
     with models() as metadata:
         proof_cars(metadata, *OLD, color=None)
         await revisions.migrate("add cars")
@@ -114,7 +117,7 @@ async def test_added_values_can_be_used_by_the_next_migration(revisions: Revisio
         use = "op.execute(\"INSERT INTO proof_cars (color) VALUES ('green')\")"
         using.write_text(using.read_text().replace("    pass", f"    {use}", 1))
 
-        await revisions.run(command.downgrade, "base")
+        await revisions.run(command.downgrade, target)
         await revisions.run(command.upgrade, "head")
 
         async with revisions.engine.connect() as connection:

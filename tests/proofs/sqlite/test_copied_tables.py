@@ -87,7 +87,9 @@ async def test_part_can_be_dropped(revisions: Revisions, part: str, drop: str) -
     await add(revisions, part)
     with models() as metadata:
         define(metadata, length=40)
-        extend(await revisions.write("change cars"), f"DROP {drop}", first=True)
+        new = await revisions.write("change cars")
+        for statement in (f"DROP {drop}", "DROP TABLE other", "CREATE TABLE other (id INT)"):
+            extend(new, statement, first=True)
 
         await revisions.run(command.upgrade, "head")
 
