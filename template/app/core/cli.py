@@ -14,7 +14,7 @@ from app.core.dev import running
 from app.core.dialect import is_unavailable
 from app.core.errors import error_reason
 from app.core.logs import configure_logging
-from app.core.migrations import alembic_config
+from app.core.migrations import alembic_config, heads, refuse_branches
 from app.core.settings import CoreSettings
 from app.core.types import UnstorableError
 
@@ -51,7 +51,10 @@ def upgrade(
     revision: Annotated[str, typer.Argument(help="Revision to upgrade to.")] = "head",
 ) -> None:
     """Apply migrations."""
-    command.upgrade(alembic_config(), revision)
+    config = alembic_config()
+    if revision == "head":
+        refuse_branches(config)
+    command.upgrade(config, revision)
 
 
 @db.command(context_settings={"ignore_unknown_options": True})  # -1 is a revision
@@ -59,7 +62,15 @@ def downgrade(
     revision: Annotated[str, typer.Argument(help="Revision to downgrade to.")] = "-1",
 ) -> None:
     """Revert migrations; by default, only the latest."""
-    command.downgrade(alembic_config(), revision)
+    try:
+        command.downgrade(alembic_config(), revision)
+    except CommandError as error:
+        if str(error) != "Ambiguous walk":
+            raise
+        raise CommandError(
+            "The latest migration merges others: name the revision to downgrade to; "
+            "`db history` lists them."
+        ) from None
 
 
 @db.command()
@@ -70,13 +81,30 @@ def revision(
     ] = False,
 ) -> None:
     """Create a migration from the changes in the models."""
-    command.revision(alembic_config(), message, autogenerate=not empty)
+    config = alembic_config()
+    refuse_branches(config)
+    command.revision(config, message, autogenerate=not empty)
+
+
+@db.command()
+def merge(
+    message: Annotated[
+        str, typer.Option("--message", "-m", help="Description of the migration.")
+    ] = "merge",
+) -> None:
+    """Create a migration that merges migrations written in parallel."""
+    config = alembic_config()
+    if len(heads(config)) < 2:
+        raise CommandError("No migrations were written in parallel.")
+    command.merge(config, "heads", message)
 
 
 @db.command()
 def check() -> None:
     """Fail if the models have changes without a migration."""
-    command.check(alembic_config())
+    config = alembic_config()
+    refuse_branches(config)
+    command.check(config)
 
 
 @db.command()

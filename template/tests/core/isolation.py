@@ -8,11 +8,24 @@ from weakref import WeakSet
 
 import httpx2
 from fastapi import FastAPI
-from sqlalchemy import JSON, MetaData, Table, event, exists, inspect, select, table, tuple_
+from sqlalchemy import (
+    JSON,
+    Connection,
+    MetaData,
+    Table,
+    TableClause,
+    event,
+    exists,
+    inspect,
+    select,
+    table,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, selectinload
+from sqlalchemy.schema import sort_tables_and_constraints
 
-from app.core.database import ReadSession
+from app.core.database import Base, ReadSession
 from tests.core.database_server import empty
 
 VERSIONS = "alembic_version"
@@ -122,18 +135,15 @@ class Contents:
     @classmethod
     async def of(cls, engine: AsyncEngine) -> Self:
         """Read the contents of a database."""
-        metadata = MetaData()
         async with engine.connect() as connection:
             # Checking for rows is much faster than reflecting columns.
             filled = [
-                name
-                for name in await _names(connection)
-                if await connection.scalar(select(exists().select_from(table(name))))
+                found
+                for found in await _tables(connection)
+                if await connection.scalar(select(exists().select_from(found)))
             ]
-            if filled:
-                await connection.run_sync(metadata.reflect, only=filled)
             tables = []
-            for found in (found for found in metadata.sorted_tables if found.name in filled):
+            for found in await connection.run_sync(_reflect, filled):
                 for column in found.columns:
                     if isinstance(column.type, JSON):
                         column.type.none_as_null = True  # store NULL, not JSON null
@@ -145,11 +155,34 @@ class Contents:
     async def restore(self, engine: AsyncEngine) -> None:
         """Restore the contents of a database; tables created since are emptied."""
         async with engine.begin() as connection:
-            await empty(connection, await _names(connection))
+            await empty(connection, await _tables(connection))
             for filled, rows in self.tables:
                 await connection.execute(filled.insert(), rows)
 
 
-async def _names(connection: AsyncConnection) -> list[str]:
-    names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-    return [name for name in names if name != VERSIONS]
+async def _tables(connection: AsyncConnection) -> list[TableClause]:
+    """Return the tables in the default schema, and in those of the models."""
+
+    def find(sync: Connection) -> list[TableClause]:
+        inspector = inspect(sync)
+        schemas = {model.schema for model in Base.metadata.tables.values()}
+        schemas = schemas - {inspector.default_schema_name} | {None}
+        return [
+            table(name, schema=schema)
+            for schema in schemas
+            for name in inspector.get_table_names(schema)
+            if name != VERSIONS
+        ]
+
+    return await connection.run_sync(find)
+
+
+def _reflect(connection: Connection, tables: list[TableClause]) -> list[Table]:
+    """Load the columns of tables, and sort the tables by their foreign keys."""
+    metadata = MetaData()
+    loaded = [
+        Table(found.name, metadata, schema=found.schema, autoload_with=connection)
+        for found in tables
+    ]
+    order = sort_tables_and_constraints(loaded)  # type: ignore[no-untyped-call]
+    return [found for found, _ in order if found is not None]

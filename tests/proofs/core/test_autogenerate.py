@@ -1,5 +1,6 @@
 """The order of operations in a new migration."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from alembic.operations.ops import (
@@ -16,9 +17,11 @@ from alembic.operations.ops import (
     ModifyTableOps,
     UpgradeOps,
 )
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Integer, MetaData, Table
 
 from app.core.migrations.autogenerate import order_steps
+
+CONTEXT: Any = SimpleNamespace(dialect=SimpleNamespace(supports_alter=True))
 
 
 def tables(**references: list[str]) -> list[Table]:
@@ -40,7 +43,7 @@ def ordered(*steps: MigrateOperation, down: bool = False) -> list[Any]:
     up_steps, down_steps = UpgradeOps(ops=[]), DowngradeOps(ops=[])
     (down_steps if down else up_steps).ops = list(steps)
     script = MigrationScript("1", up_steps, down_steps)
-    order_steps(None, None, [script])
+    order_steps(CONTEXT, None, [script])
     return (down_steps if down else up_steps).ops
 
 
@@ -63,11 +66,46 @@ def test_tables_are_dropped_before_referenced_tables() -> None:
     assert names(ordered(*dropped)) == ["a", "b", "c"]
 
 
-def test_tables_in_a_cycle_keep_their_order() -> None:
-    made = tables(a=["b"], b=["a"])
-    created = [CreateTableOp.from_table(table) for table in made]
+def test_foreign_keys_of_a_circle_are_created_after_its_tables() -> None:
+    created = [CreateTableOp.from_table(table) for table in tables(a=["b"], b=["a"])]
 
-    assert ordered(*created) == created
+    *both, key = ordered(*created)
+
+    assert sorted(names(both)) == ["a", "b"]
+    assert (key.source_table, key.referent_table) == tuple(names(both))
+    columns = [part for step in both for part in step.columns]
+    assert sum(isinstance(part, ForeignKeyConstraint) for part in columns) == 1
+
+
+def test_foreign_keys_of_a_circle_are_dropped_before_its_tables() -> None:
+    key, *both = ordered(*(DropTableOp.from_table(table) for table in tables(a=["b"], b=["a"])))
+
+    assert key.constraint_type == "foreignkey"
+    assert key.table_name == both[1].table_name
+
+
+def test_tables_of_one_name_are_sorted_by_schema() -> None:
+    metadata = MetaData()
+
+    audit = Table(
+        "a",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("x", ForeignKey("billing.a.id")),
+        schema="audit",
+    )
+    billing = Table(
+        "a",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("x", ForeignKey("a.id")),
+        schema="billing",
+    )
+    plain = Table("a", metadata, Column("id", Integer, primary_key=True))
+
+    steps = ordered(*(CreateTableOp.from_table(table) for table in (audit, billing, plain)))
+
+    assert [step.schema for step in steps] == [None, "billing", "audit"]
 
 
 def test_tables_are_created_changed_and_then_dropped() -> None:

@@ -65,11 +65,11 @@ def test_url_without_a_database_is_refused() -> None:
 
 async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
     def migrate(connection: Connection) -> None:
-        with migrating(connection):
+        with migrating(connection, connection.begin):
             pass
 
     async with engine.connect() as first, engine.connect() as second:
-        lock = await first.run_sync(migrating)
+        lock = await first.run_sync(lambda sync: migrating(sync, sync.begin))
         await first.run_sync(lambda _: lock.__enter__())
         waiting = asyncio.create_task(second.run_sync(migrate))
         async with asyncio.timeout(5):
@@ -86,10 +86,10 @@ async def test_migration_lock_times_out(
     monkeypatch.setattr("app.core.migrations.dialect.LOCK_TIMEOUT", 0)
 
     async with engine.connect() as first, engine.connect() as second:
-        lock = await first.run_sync(migrating)
+        lock = await first.run_sync(lambda sync: migrating(sync, sync.begin))
         await first.run_sync(lambda _: lock.__enter__())
         with pytest.raises(CommandError, match="Timed out waiting for another process"):
-            await second.run_sync(lambda sync: migrating(sync).__enter__())
+            await second.run_sync(lambda sync: migrating(sync, sync.begin).__enter__())
         await first.run_sync(lambda _: lock.__exit__(None, None, None))
 
 

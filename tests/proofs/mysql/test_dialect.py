@@ -1,6 +1,7 @@
 """MySQL: connection settings, temporary errors, and URLs."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any, cast
 
 import asyncmy
@@ -159,7 +160,7 @@ def test_migrations_are_recorded_one_by_one() -> None:
 async def test_lock_is_per_database_and_released(engine: AsyncEngine) -> None:
     free = text("SELECT is_free_lock(concat('migrations of ', database()))")
     async with engine.connect() as connection:
-        lock = await connection.run_sync(migrating)
+        lock = await connection.run_sync(lambda sync: migrating(sync, nullcontext))
         await connection.run_sync(lambda _: lock.__enter__())
         assert not connection.in_transaction()
         assert await connection.scalar(free) == 0

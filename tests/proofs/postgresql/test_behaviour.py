@@ -2,8 +2,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, select, text
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only
 from structlog.testing import capture_logs
 
 from app.core import CoreSettings, migrations
@@ -12,22 +14,43 @@ from app.core.engine import create_engine, open_engine
 from app.core.migrations.dialect import migrating
 from tests.proofs.kit import Cli, create_app, running
 
-WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-
 
 async def test_one_process_migrates_at_a_time(engine: AsyncEngine) -> None:
-    async with engine.connect() as first, engine.connect() as second:
-        assert first.sync_connection
-        assert second.sync_connection
-        with migrating(first.sync_connection), migrating(second.sync_connection):
-            await first.execute(select(1))
-            waiting = asyncio.create_task(second.execute(select(1)))
-            async with asyncio.timeout(5):
-                while not await first.scalar(WAITING):
-                    await asyncio.sleep(0.01)
+    """Also while a migration is between two transactions."""
+    order: list[str] = []
 
-            await first.rollback()
-            await asyncio.wait_for(waiting, timeout=5)
+    def migrate(connection: Connection, name: str) -> None:
+        with migrating(connection, connection.begin):
+            for _ in range(2):
+                order.append(name)
+                connection.commit()
+                await_only(asyncio.sleep(0.2))
+
+    async with engine.connect() as first, engine.connect() as second:
+        await asyncio.gather(first.run_sync(migrate, "first"), second.run_sync(migrate, "second"))
+
+    assert order in (["first"] * 2 + ["second"] * 2, ["second"] * 2 + ["first"] * 2)
+
+
+async def test_migration_lock_times_out(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.core.migrations.dialect.LOCK_TIMEOUT", 0)
+
+    def migrate(connection: Connection) -> None:
+        with migrating(connection, connection.begin), migrating(connection, connection.begin):
+            pass
+
+    async with engine.connect() as connection:
+        with pytest.raises(CommandError, match="Timed out waiting for another process"):
+            await connection.run_sync(migrate)
+
+
+async def test_one_connection_suffices(settings: CoreSettings) -> None:
+    limits = {"database_pool_size": 1, "database_pool_timeout": 0.1}
+    engine = create_engine(settings.model_copy(update=limits))
+    await migrations.upgrade(engine)
+    await engine.dispose()
 
 
 async def test_value_of_the_wrong_type_is_not_logged(settings: CoreSettings) -> None:

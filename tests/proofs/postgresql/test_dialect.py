@@ -6,7 +6,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import JSON, String, column, text
+from sqlalchemy import ARRAY, JSON, Connection, Enum, String, column, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
@@ -16,6 +16,8 @@ from app.core.dialect import DRIVER, error_code, is_unavailable
 from app.core.engine import create_engine
 from app.core.migrations import dialect as migration_dialect
 from app.core.migrations.dialect import migrating
+
+COLOR = Enum("red", name="color")
 
 
 def raised(code: str | None, *, invalidated: bool = False) -> DBAPIError:
@@ -175,6 +177,12 @@ async def test_read_engine_reads_one_snapshot(
         (JSON(), "'[]'::json", "{}", True),
         (JSON(), "'{}'::json", text("'{}'"), False),
         (String(), "now()", text("now()"), None),
+        (COLOR, "'red'::color", "red", False),
+        (COLOR, "'red'::color", "green", True),
+        (COLOR, "'red'::color", text("'red'"), False),
+        (COLOR, "'red'::color", text("'green'::color"), True),
+        (ARRAY(COLOR), "'{red}'::color[]", "{red}", False),
+        (ARRAY(COLOR), "'{red}'::color[]", "{red,green}", True),
     ],
 )
 def test_server_defaults_are_compared(kind: Any, found: Any, default: Any, differs: Any) -> None:
@@ -192,11 +200,11 @@ def test_pending_migrations_share_one_transaction() -> None:
 async def test_lock_is_released_after_migrations(engine: AsyncEngine) -> None:
     """After migrating, the connection can do other work without blocking other migrations."""
     locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
-    async with engine.connect() as connection:
-        assert connection.sync_connection
-        with migrating(connection.sync_connection):
-            during = await connection.scalar(locks)
-            await connection.rollback()
-        afterwards = await connection.scalar(locks)
 
-    assert (during, afterwards) == (1, 0)
+    def count(connection: Connection) -> tuple[int | None, int | None]:
+        with migrating(connection, connection.begin):
+            during = connection.scalar(locks)
+        return during, connection.scalar(locks)
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(count) == (1, 0)

@@ -1,7 +1,10 @@
+import asyncio
+
 import pytest
 from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy import URL, Connection, text
+from sqlalchemy.util import await_only
 
 from app.core import CoreSettings
 from app.core.database import SessionDep
@@ -53,7 +56,7 @@ async def test_migration_that_breaks_a_foreign_key_is_rolled_back(scratch_databa
     engine = create_engine(CoreSettings(database_url=scratch_database))
 
     def migrate(connection: Connection) -> None:
-        with migrating(connection), connection.begin():
+        with migrating(connection, connection.begin):
             connection.execute(text("CREATE TABLE cars (id INTEGER PRIMARY KEY)"))
             connection.execute(text("CREATE TABLE wheels (car_id INTEGER REFERENCES cars)"))
             connection.execute(text("INSERT INTO wheels VALUES (1)"))
@@ -64,6 +67,42 @@ async def test_migration_that_breaks_a_foreign_key_is_rolled_back(scratch_databa
         tables = await connection.execute(text("SELECT * FROM sqlite_master"))
         assert tables.all() == []
     await engine.dispose()
+
+
+async def test_one_process_migrates_at_a_time(scratch_database: URL) -> None:
+    """Others wait for longer than the busy timeout."""
+    settings = CoreSettings(database_url=scratch_database, database_lock_timeout=0.05)
+    order: list[str] = []
+
+    def migrate(connection: Connection, name: str) -> None:
+        with migrating(connection, connection.begin):
+            order.append(name)
+            await_only(asyncio.sleep(0.5))
+            order.append(name)
+
+    async with open_engine(settings) as engine:
+        async with engine.connect() as first, engine.connect() as second:
+            await asyncio.gather(
+                first.run_sync(migrate, "first"), second.run_sync(migrate, "second")
+            )
+
+    assert order in (["first"] * 2 + ["second"] * 2, ["second"] * 2 + ["first"] * 2)
+
+
+async def test_migration_lock_times_out(
+    scratch_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.core.migrations.dialect.LOCK_TIMEOUT", 0)
+    settings = CoreSettings(database_url=scratch_database, database_lock_timeout=0.05)
+
+    def migrate(connection: Connection) -> None:
+        with migrating(connection, connection.begin):
+            pass
+
+    async with open_engine(settings) as engine:
+        async with engine.begin(), engine.connect() as second:
+            with pytest.raises(CommandError, match="Timed out waiting for another process"):
+                await second.run_sync(migrate)
 
 
 async def test_write_lock_timeout_returns_503(

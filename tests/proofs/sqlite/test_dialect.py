@@ -196,7 +196,7 @@ def test_server_defaults_of_text_are_compared(found: Any, default: Any, differs:
 
 async def migrate(engine: AsyncEngine, *statements: str) -> None:
     def run(connection: Connection) -> None:
-        with migrating(connection), connection.begin():
+        with migrating(connection, connection.begin):
             for statement in statements:
                 connection.execute(text(statement))
 

@@ -1,7 +1,9 @@
 """Runs migrations, and checks whether any are pending."""
 
 import asyncio
-from functools import cache
+import re
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +22,7 @@ from app.core.dialect import error_code
 from app.core.distribution import distribution
 from app.core.engine import open_engine
 from app.core.errors import error_reason
-from app.core.migrations.autogenerate import order_steps, render_type
+from app.core.migrations.autogenerate import is_ignored, order_steps, render_type
 from app.core.migrations.dialect import OPTIONS, TIMEOUTS, migrating, run
 from app.core.settings import DatabaseSettings
 
@@ -41,8 +43,27 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
+def heads(config: Config) -> list[str]:
+    """Return the migrations that no other follows; without parallel ones, at most one."""
+    return sorted(ScriptDirectory.from_config(config).get_heads())
+
+
+def refuse_branches(config: Config) -> None:
+    """Refuse migrations that were written in parallel, until they are merged.
+
+    Raises:
+        CommandError: there are several heads.
+    """
+    if len(parallel := heads(config)) > 1:
+        raise CommandError(
+            f"The migrations {' and '.join(parallel)} were written in parallel: "
+            f"run `{_command('merge')}` to merge them."
+        )
+
+
 async def upgrade(engine: AsyncEngine) -> None:
     """Apply all migrations to the database of `engine`."""
+    refuse_branches(alembic_config())
     async with engine.connect() as connection:
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
 
@@ -80,15 +101,40 @@ def _migrates() -> bool:
 
 def _run(connection: Connection) -> None:
     features.import_models()
+    ignored = context.config.toml_alembic_config.get("ignore", [])
+    if not isinstance(ignored, list):
+        raise CommandError("`ignore` in [tool.alembic] in pyproject.toml must be a list of names.")
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         process_revision_directives=order_steps,
         render_item=render_type,
+        include_name=partial(_is_of_service, ignored, cache(_schemas)),
+        ignored=ignored,
         **OPTIONS,
     )
-    with migrating(connection), context.begin_transaction():
+    with migrating(connection, context.begin_transaction):
         context.run_migrations()
+
+
+def _is_of_service(
+    ignored: list[str],
+    schemas: Callable[[], set[str | None]],
+    name: str | None,
+    kind: str,
+    parents: Mapping[str, str | None],
+) -> bool:
+    """Return whether migrations manage a schema or table of the database, or a part of a table."""
+    if kind == "schema":
+        return name is None or name in schemas()
+    return kind != "table" or not is_ignored(ignored, parents["schema_name"], name)
+
+
+def _schemas() -> set[str | None]:
+    """Return the schemas of the models, and of migrations, whose models can have been removed."""
+    sources = "".join(Path(script.path).read_text() for script in context.script.walk_revisions())
+    migrated = re.findall(r"""\bschema=["'](.+?)["']""", sources)
+    return {*migrated, *(table.schema for table in Base.metadata.tables.values())}
 
 
 async def state(connection: AsyncConnection) -> State:
@@ -106,7 +152,11 @@ async def state(connection: AsyncConnection) -> State:
 
 def pending_message() -> str:
     """Return the message about pending migrations, with the command to apply them."""
-    return f"The database schema is out of date: run `uv run {distribution()[0]} db upgrade`."
+    return f"The database schema is out of date: run `{_command('upgrade')}`."
+
+
+def _command(name: str) -> str:
+    return f"uv run {distribution()[0]} db {name}"
 
 
 async def report(engine: AsyncEngine) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from sqlalchemy import URL, NullPool, delete, table
+from sqlalchemy import URL, NullPool, TableClause, delete
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.core.dev.database import private_database
@@ -38,12 +38,12 @@ async def clear(url: URL) -> None:
     await _execute(url, f"DROP DATABASE `{url.database}`", f"CREATE DATABASE `{url.database}`")
 
 
-async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
+async def empty(connection: AsyncConnection, tables: Sequence[TableClause]) -> None:
     """Delete all rows of `tables`, regardless of foreign keys between them."""
     # A leaked connection can hold a lock forever.
     await connection.exec_driver_sql("SET foreign_key_checks = 0, innodb_lock_wait_timeout = 5")
-    for name in tables:
-        await connection.execute(delete(table(name)))
+    for table in tables:
+        await connection.execute(delete(table))
     await connection.exec_driver_sql(
         "SET foreign_key_checks = 1, innodb_lock_wait_timeout = DEFAULT"
     )

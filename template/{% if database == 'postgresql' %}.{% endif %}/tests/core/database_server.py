@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from sqlalchemy import URL, NullPool
+from sqlalchemy import URL, NullPool, TableClause
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.core.dev.database import private_database
@@ -15,6 +15,16 @@ from app.core.dev.database import private_database
 MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM = 2**30
 """Bytes; several times the size of the test databases."""
+
+DROP_SCHEMAS = """
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT nspname FROM pg_namespace
+            WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'
+        LOOP
+            EXECUTE format('DROP SCHEMA %I CASCADE', name);
+        END LOOP;
+    END $$
+"""
 
 
 @contextmanager
@@ -48,14 +58,15 @@ async def clear(url: URL) -> None:
         url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        "DROP SCHEMA public CASCADE",
+        DROP_SCHEMAS,
         "CREATE SCHEMA public",
     )
 
 
-async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
+async def empty(connection: AsyncConnection, tables: Sequence[TableClause]) -> None:
     """Delete all rows of `tables`, regardless of foreign keys between them."""
-    if names := ", ".join(f'"{table}"' for table in tables):
+    preparer = connection.dialect.identifier_preparer
+    if names := ", ".join(preparer.format_table(table) for table in tables):
         # A leaked connection can hold a lock forever.
         await connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         await connection.exec_driver_sql(f"TRUNCATE {names}")

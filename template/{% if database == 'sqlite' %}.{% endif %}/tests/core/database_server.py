@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from sqlalchemy import URL, delete, table
+from sqlalchemy import URL, TableClause, delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.dialect import DRIVER
@@ -38,11 +38,11 @@ async def clear(url: URL) -> None:
     Path(url.database or "").touch()
 
 
-async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
+async def empty(connection: AsyncConnection, tables: Sequence[TableClause]) -> None:
     """Delete all rows of `tables`, regardless of foreign keys between them."""
     await connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-    for name in tables:
-        await connection.execute(delete(table(name)))
+    for table in tables:
+        await connection.execute(delete(table))
 
 
 def _delete(url: URL) -> None:
