@@ -56,8 +56,6 @@ async def clear(url: URL) -> None:
 async def empty(connection: AsyncConnection, tables: Sequence[str]) -> None:
     """Delete all rows of `tables`, regardless of foreign keys between them."""
     if names := ", ".join(f'"{table}"' for table in tables):
-        # A leaked connection can hold a lock forever.
-        await connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         await connection.exec_driver_sql(f"TRUNCATE {names}")
 
 
