@@ -40,13 +40,10 @@ async def clear(url: URL) -> None:
 
 async def empty(connection: AsyncConnection, tables: Sequence[TableClause]) -> None:
     """Delete all rows of `tables`, regardless of foreign keys between them."""
-    # A leaked connection can hold a lock forever.
-    await connection.exec_driver_sql("SET foreign_key_checks = 0, innodb_lock_wait_timeout = 5")
+    await connection.exec_driver_sql("SET foreign_key_checks = 0")
     for table in tables:
         await connection.execute(delete(table))
-    await connection.exec_driver_sql(
-        "SET foreign_key_checks = 1, innodb_lock_wait_timeout = DEFAULT"
-    )
+    await connection.exec_driver_sql("SET foreign_key_checks = 1")
 
 
 async def _execute(server: URL, *statements: str) -> None:

@@ -67,8 +67,6 @@ async def empty(connection: AsyncConnection, tables: Sequence[TableClause]) -> N
     """Delete all rows of `tables`, regardless of foreign keys between them."""
     preparer = connection.dialect.identifier_preparer
     if names := ", ".join(preparer.format_table(table) for table in tables):
-        # A leaked connection can hold a lock forever.
-        await connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         await connection.exec_driver_sql(f"TRUNCATE {names}")
 
 
