@@ -23,7 +23,7 @@ USED_BY_LIBRARIES = (
     *("branch_labels", "depends_on", "down_revision"),  # Alembic
     *("type_annotation_map", "impl", "cache_ok"),  # SQLAlchemy
     *("process_bind_param", "process_result_value"),
-    *("@*.command", "@*_validator", "@event.listens_for", "@router.*"),
+    *("@*.command", "@*_validator", "@event.listens_for", "@router.*", "@*.dispatch_for"),
 )
 """Names that only libraries use, and decorators that register names with them."""
 
