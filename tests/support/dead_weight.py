@@ -21,9 +21,10 @@ from support.rendering import texts_in
 USED_BY_LIBRARIES = (
     "model_config",  # pydantic
     *("branch_labels", "depends_on", "down_revision"),  # Alembic
+    *("affected_columns", "indexes_to_recreate"),  # alembic-postgresql-enum
     *("type_annotation_map", "impl", "cache_ok"),  # SQLAlchemy
     *("process_bind_param", "process_result_value"),
-    *("@*.command", "@*_validator", "@event.listens_for", "@router.*"),
+    *("@*.command", "@*_validator", "@event.listens_for", "@router.*", "@*.dispatch_for"),
 )
 """Names that only libraries use, and decorators that register names with them."""
 

@@ -80,11 +80,12 @@ async def test_one_process_migrates_at_a_time(scratch_database: URL) -> None:
             await_only(asyncio.sleep(0.5))
             order.append(name)
 
-    async with open_engine(settings) as engine:
-        async with engine.connect() as first, engine.connect() as second:
-            await asyncio.gather(
-                first.run_sync(migrate, "first"), second.run_sync(migrate, "second")
-            )
+    async with (
+        open_engine(settings) as engine,
+        engine.connect() as first,
+        engine.connect() as second,
+    ):
+        await asyncio.gather(first.run_sync(migrate, "first"), second.run_sync(migrate, "second"))
 
     assert order in (["first"] * 2 + ["second"] * 2, ["second"] * 2 + ["first"] * 2)
 
@@ -99,10 +100,9 @@ async def test_migration_lock_times_out(
         with migrating(connection, connection.begin):
             pass
 
-    async with open_engine(settings) as engine:
-        async with engine.begin(), engine.connect() as second:
-            with pytest.raises(CommandError, match="Timed out waiting for another process"):
-                await second.run_sync(migrate)
+    async with open_engine(settings) as engine, engine.begin(), engine.connect() as second:
+        with pytest.raises(CommandError, match="Timed out waiting for another process"):
+            await second.run_sync(migrate)
 
 
 async def test_write_lock_timeout_returns_503(

@@ -15,7 +15,7 @@ from alembic.util import CommandError, DispatchPriority
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.drop_enum import DropEnumOp
 from alembic_postgresql_enum.sql_commands.indexes import get_dependent_indexes
-from sqlalchemy import JSON, Connection, Enum, event, inspect, text
+from sqlalchemy import JSON, Connection, Engine, Enum, event, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
@@ -37,10 +37,9 @@ LOCK_TIMED_OUT = "55P03"
 LOCK_TIMEOUT = 600
 """Seconds."""
 
-TRY_LOCK = f"""
-    SELECT set_config('idle_in_transaction_session_timeout', '0', true),
-        pg_try_advisory_xact_lock({LOCK})
-"""
+TRY_LOCK = select(func.pg_try_advisory_xact_lock(LOCK)).select_from(
+    func.set_config("idle_in_transaction_session_timeout", "0", True)
+)
 
 OTHERS = text("""
     SELECT nspname, relname FROM pg_class
@@ -111,24 +110,23 @@ def migrating(
     Raises:
         CommandError: waiting took too long.
     """
-    pool = connection.engine.pool.recreate()  # the size of the engine's can be 1
-    locking = pool.connect()
+    # With a pool of its own, because the size of the other can be 1.
+    engine = Engine(connection.engine.pool.recreate(), connection.dialect, connection.engine.url)
+    deadline = time.monotonic() + LOCK_TIMEOUT
     try:
-        cursor = locking.cursor()
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        # Waiting in the database would block CREATE INDEX CONCURRENTLY.
-        while not _tries(cursor):
-            locking.rollback()
-            if time.monotonic() > deadline:
-                raise CommandError(
-                    "Timed out waiting for another process to finish its migrations."
-                )
-            await_only(asyncio.sleep(0.1))
-        with begin():
-            yield
+        with engine.connect() as locking:
+            # Waiting in the database would block CREATE INDEX CONCURRENTLY.
+            while not locking.scalar(TRY_LOCK):
+                locking.rollback()
+                if time.monotonic() > deadline:
+                    raise CommandError(
+                        "Timed out waiting for another process to finish its migrations."
+                    )
+                await_only(asyncio.sleep(0.1))
+            with begin():
+                yield
     finally:
-        locking.close()
-        pool.dispose()
+        engine.dispose()
 
 
 async def run(engine: AsyncEngine, migrate: Callable[[Connection], None]) -> None:
@@ -152,11 +150,6 @@ async def run(engine: AsyncEngine, migrate: Callable[[Connection], None]) -> Non
             await asyncio.sleep(PAUSE)
         else:
             return
-
-
-def _tries(cursor: Any) -> bool:
-    cursor.execute(TRY_LOCK)
-    return bool(cursor.fetchone()[1])
 
 
 class ReversibleSQL(ExecuteSQLOp):
