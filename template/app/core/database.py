@@ -24,6 +24,9 @@ class Base(DeclarativeBase):
     A `datetime` has a time zone, and a `Decimal` is exact. Values that the database
     computes are loaded when a row is written, because this requires an `await`.
 
+    `session_class` is the class of all sessions. To use a subclass, assign it once, in a
+    module that the models import.
+
     The naming convention names every constraint, so that migrations can drop it:
     https://alembic.sqlalchemy.org/en/latest/naming.html
     """
@@ -38,9 +41,10 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar = {datetime: UTCDateTime(), Decimal: ExactDecimal()}
+    session_class: ClassVar[type[AsyncSession]] = AsyncSession
 
 
-@event.listens_for(Base, "instrument_class", propagate=True)
+@event.listens_for(Mapper, "instrument_class")  # also models with another base class
 def _load_computed_values(mapper: Mapper[Any], _: type) -> None:
     if mapper.eager_defaults == "auto":  # a model can choose otherwise
         mapper.eager_defaults = True
@@ -52,7 +56,13 @@ def create_session_factory(bind: AsyncEngine | AsyncConnection, **options: Any) 
     Objects do not expire on commit, because loading an expired attribute requires an
     `await`. A closed session cannot be reused.
     """
-    return async_sessionmaker(bind, expire_on_commit=False, close_resets_only=False, **options)
+    session_class = Base.session_class
+    if kind := options.get("sync_session_class"):
+        bases = (kind, session_class.sync_session_class)
+        options["sync_session_class"] = type(kind.__name__, bases, {})
+    return async_sessionmaker(
+        bind, class_=session_class, expire_on_commit=False, close_resets_only=False, **options
+    )
 
 
 def create_read_session_factory(

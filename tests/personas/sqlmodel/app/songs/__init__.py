@@ -1,0 +1,1 @@
+"""Song catalog, written with SQLModel."""
