@@ -109,7 +109,7 @@ def test_computed_values_are_loaded() -> None:
     assert inspect(Song).eager_defaults is True
 
 
-async def test_object_shows_what_a_request_changed(
+async def test_request_sees_a_row_of_the_test(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     song = await stored_songs(session).create_async(released_on=date(2020, 10, 1))
