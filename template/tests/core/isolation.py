@@ -144,7 +144,9 @@ def isolate_applications(monkeypatch: pytest.MonkeyPatch, factories: Factories |
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(open_real_database(app, settings))
             if settings.database_url == test_url:
-                own: Factories = factories or await stack.enter_async_context(isolated(app.state.engine))
+                own = factories
+                if own is None:
+                    own = await stack.enter_async_context(isolated(app.state.engine))
                 app.state.session_factory, app.state.read_session_factory = own
             yield
 

@@ -1,20 +1,28 @@
 """Guaranteed behavior of sessions in handlers and tests, with an example of each case."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
+from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException, WebSocket
+from fastapi.sse import EventSourceResponse
+from fastapi.testclient import TestClient
 from httpx2 import AsyncClient
 from sqlalchemy import String, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.core import ReadSessionDep, SessionDep, SessionFactory, SessionFactoryDep
-from tests.core.isolation import OverlapError
+from app.core import (
+    CoreSettings,
+    ReadSessionDep,
+    SessionDep,
+    SessionFactory,
+    SessionFactoryDep,
+)
+from tests.core.isolation import OtherLoopError, OverlapError
 
 router = APIRouter(prefix="/lamps")
 
@@ -82,6 +90,22 @@ async def _add_later(session_factory: SessionFactory, name: str) -> None:
 @router.get("/add-in-a-reader")
 async def add_in_a_reader(session: ReadSessionDep) -> None:
     session.add(Lamp(name="unwanted"))
+
+
+@router.websocket("/watch")
+async def watch(socket: WebSocket, session_factory: SessionFactoryDep) -> None:
+    await socket.accept()
+    async for _ in socket.iter_text():
+        async with session_factory() as session:
+            await socket.send_json(await names_of(session))
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def events(session_factory: SessionFactoryDep) -> AsyncIterator[list[str]]:
+    while True:
+        async with session_factory() as session:
+            yield await names_of(session)
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -182,6 +206,37 @@ async def test_read_session_rejects_writes(client: AsyncClient, session: AsyncSe
         await client.get("/lamps/add-in-a-reader")
 
     assert await names_of(session) == []
+
+
+@pytest.fixture
+def live_client(
+    make_app: Callable[[CoreSettings], FastAPI], settings: CoreSettings
+) -> Iterator[TestClient]:
+    """Client for WebSockets and endless responses, whose application has its own event loop."""
+    app = make_app(settings)
+    app.include_router(router)
+    with TestClient(app) as client:
+        yield client
+
+
+def test_web_socket(live_client: TestClient) -> None:
+    live_client.post("/lamps", params={"name": "desk"})
+
+    with live_client.websocket_connect("/lamps/watch") as socket:
+        socket.send_text("names")
+        assert socket.receive_json() == ["desk"]
+
+
+def test_server_sent_events(live_client: TestClient) -> None:
+    live_client.post("/lamps", params={"name": "desk"})
+
+    with live_client.sse("/lamps/events") as events:
+        assert next(iter(events)).json() == ["desk"]
+
+
+def test_test_client_needs_its_own_application(app: FastAPI) -> None:
+    with TestClient(app) as client, pytest.raises(OtherLoopError, match="`client`"):
+        client.get("/lamps")
 
 
 @pytest.mark.parametrize("_attempt", [1, 2])
