@@ -208,6 +208,8 @@ def session_factories(request: pytest.FixtureRequest) -> Factories:
     if request.node.get_closest_marker("committed"):
         factories: Factories = request.getfixturevalue("_committed")
     elif request.node.get_closest_marker("shared_transaction"):
+        if request.cls is None:
+            pytest.fail("@pytest.mark.shared_transaction is for classes.")
         factories = request.getfixturevalue("_isolated_class")
     else:
         factories = request.getfixturevalue("_isolated")

@@ -45,15 +45,15 @@ class ModelFactory(SQLAlchemyFactory[T], Generic[T]):
     _used: ClassVar[dict[Column[Any], set[Any]]] = {}
 
     @classmethod
-    async def add(cls, session: AsyncSession, **values: object) -> T:
+    async def add(cls, session: AsyncSession, /, **values: object) -> T:
         """Build an object, add it to a session, and flush it so that it has an ID."""
         (added,) = await cls.add_batch(session, 1, **values)
         return added
 
     @classmethod
-    async def add_batch(cls, session: AsyncSession, size: int, **values: object) -> list[T]:
+    async def add_batch(cls, session: AsyncSession, size: int, /, **values: object) -> list[T]:
         """Build objects, add them to a session, and flush it so that they have IDs."""
-        added = cls.batch(size, **values)
+        added = [cls.build(**values) for _ in range(size)]
         session.add_all(added)
         await session.flush()
         return added

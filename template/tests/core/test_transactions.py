@@ -97,14 +97,16 @@ async def watch(socket: WebSocket, session_factory: SessionFactoryDep) -> None:
     await socket.accept()
     async for _ in socket.iter_text():
         async with session_factory() as session:
-            await socket.send_json(await names_of(session))
+            found = await names_of(session)
+        await socket.send_json(found)
 
 
 @router.get("/events", response_class=EventSourceResponse)
 async def events(session_factory: SessionFactoryDep) -> AsyncIterator[list[str]]:
     while True:
         async with session_factory() as session:
-            yield await names_of(session)
+            found = await names_of(session)
+        yield found
         await asyncio.sleep(0.01)
 
 
