@@ -51,7 +51,7 @@ class OtherLoopError(RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "The application runs in another event loop than the fixtures of the test: "
-            "use the fixture `client`, or `with TestClient(make_app(settings))` without other fixtures."
+            "use the fixture `client`, or `with TestClient(create_app(settings))` without `session`."
         )
 
 
@@ -139,7 +139,7 @@ def isolate_applications(monkeypatch: pytest.MonkeyPatch, factories: Factories |
         if settings.database_url == make_url(URL_EXAMPLE):
             raise EscapeError(
                 "The application was created without the test database: "
-                "use the fixture `app`, or `make_app(settings)` with the fixture `settings`."
+                "use the fixture `app`, or `create_app(settings)` with the fixture `settings`."
             )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(open_real_database(app, settings))
