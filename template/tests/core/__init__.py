@@ -92,7 +92,7 @@ def _limited(test: Callable[..., Any]) -> Callable[..., Any]:
     return limited
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def _asyncio_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Run tests in the event loop that the server uses.
 

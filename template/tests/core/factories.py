@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class ModelFactory(SQLAlchemyFactory[T], Generic[T]):
-    """Builds objects of a model: `class SongFactory(ModelFactory[Song])`.
+    """Builds objects of a model: `class NoteFactory(ModelFactory[Note])`.
 
     A column gets a random value only if it needs one: not if it is nullable, has a default
     or is a foreign key. Pass such values, or declare them in the class. Unique columns never

@@ -22,6 +22,7 @@ from app.core import (
     SessionFactory,
     SessionFactoryDep,
 )
+from tests.core.factories import ModelFactory
 from tests.core.isolation import OtherLoopError, OverlapError
 
 router = APIRouter(prefix="/lamps")
@@ -37,6 +38,10 @@ class Lamp(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(50), unique=True)
     on: Mapped[bool] = mapped_column(default=False)
+
+
+class LampFactory(ModelFactory[Lamp]):
+    """Builds lamps."""
 
 
 @router.get("")
@@ -241,12 +246,27 @@ def test_test_client_needs_its_own_application(app: FastAPI) -> None:
         client.get("/lamps")
 
 
+async def test_factory_builds_different_objects(client: AsyncClient, session: AsyncSession) -> None:
+    lamps = await LampFactory.add_batch(session, 50, on=True)
+
+    assert (await client.get("/lamps")).json() == [lamp.name for lamp in lamps]
+
+
+@pytest.mark.shared_transaction
+class TestSharedTransaction:
+    async def test_first(self, client: AsyncClient) -> None:
+        await client.post("/lamps", params={"name": "desk"})
+
+    async def test_second(self, client: AsyncClient) -> None:
+        assert (await client.get("/lamps")).json() == ["desk"]
+
+
 @pytest.mark.parametrize("_attempt", [1, 2])
 @pytest.mark.parametrize(
-    "mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
+    "_mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
 )
 async def test_each_test_starts_clean(
-    client: AsyncClient, session: AsyncSession, mode: str, _attempt: int
+    client: AsyncClient, session: AsyncSession, _mode: str, _attempt: int
 ) -> None:
     assert await names_of(session) == []
 
