@@ -11,6 +11,7 @@ import inspect
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import wraps
@@ -71,11 +72,19 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add a timeout to every asynchronous test."""
-    for item in items:
+    """Add a timeout to asynchronous tests, and order tests that share a transaction."""
+    sharing: dict[pytest.Class | None, list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.obj = _limited(item.obj)
+        if item.get_closest_marker("shared_transaction"):
+            sharing[item.getparent(pytest.Class)].append(place)
+    for places in sharing.values():  # plugins can shuffle the tests
+        ordered = sorted((items[place] for place in places), key=lambda item: item.location[1] or 0)
+        for place, item in zip(places, ordered, strict=True):
+            items[place] = item
 
 
 def _limited(test: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from httpx2 import AsyncClient
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+import tests.core
 from app.core.database import create_session_factory
 from tests.core import SharedData
 from tests.proofs.factories import add_item
@@ -85,3 +86,16 @@ class TestSharedTransaction:
 
 async def test_transaction_of_a_class_is_rolled_back(session: AsyncSession) -> None:
     assert await names(session) == []
+
+
+def test_shuffled_tests_of_a_class_are_ordered(request: pytest.FixtureRequest) -> None:
+    ordered = [
+        item
+        for item in request.session.items
+        if item.name.startswith(("test_first_test", "test_next_test", "test_last_test"))
+    ]
+    shuffled = ordered[::-1]
+
+    tests.core.pytest_collection_modifyitems(shuffled)
+
+    assert shuffled == ordered
