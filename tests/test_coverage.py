@@ -1,5 +1,6 @@
 """Coverage measurement of a rendered application."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,3 +59,31 @@ def test_used():
     assert coverage.missing == ["app/alone.py: 1", "app/main.py: 10, 5 to 7"]
     # 10 of 12 lines and 1 of 2 branches.
     assert coverage.percent == pytest.approx(100 * 11 / 14)
+
+
+PYTEST_COV = "pytest-cov==7.1.0"
+
+
+def test_service_configures_coverage(
+    kept_projects: Callable[[Combination], Project], tmp_path: Path
+) -> None:
+    """Handlers, which continue in greenlets, are covered; the template's code does not count."""
+    project = kept_projects(first_of("sqlite"))
+    report = tmp_path / "coverage.json"
+
+    project.uv_run(
+        *(
+            "--with",
+            PYTEST_COV,
+            "pytest",
+            "-q",
+            "tests/songs",
+            "--cov",
+            f"--cov-report=json:{report}",
+        ),
+        env={"COVERAGE_FILE": str(tmp_path / "data")},
+    )
+
+    files = json.loads(report.read_text(encoding="utf-8"))["files"]
+    assert files["app/songs/router.py"]["summary"]["percent_covered"] == 100
+    assert not [name for name in files if name.startswith(("app/core/", "tests/"))]

@@ -266,7 +266,11 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _arguments(node: Function) -> frozenset[str]:
-    return frozenset(argument.arg for argument in (*node.args.args, *node.args.kwonlyargs))
+    """Return the fixtures that a function requests, as arguments or with `getfixturevalue`."""
+    calls = (each for each in ast.walk(node) if isinstance(each, ast.Call))
+    return frozenset(argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)) | {
+        ast.literal_eval(call.args[0]) for call in calls if _last_name(call) == "getfixturevalue"
+    }
 
 
 def _wanted(tree: ast.Module) -> set[str]:

@@ -12,6 +12,7 @@ from fastapi.requests import HTTPConnection
 from sqlalchemy import MetaData, TextClause, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapper, ORMExecuteState, Session
+from starlette.datastructures import State
 
 from app.core.types import ExactDecimal, UTCDateTime
 
@@ -74,7 +75,7 @@ def create_read_session_factory(
 
 async def get_session_factory(connection: HTTPConnection) -> SessionFactory:
     """Return the application's session factory."""
-    factory: SessionFactory = connection.app.state.session_factory
+    factory: SessionFactory = _state(connection).session_factory
     return factory
 
 
@@ -87,7 +88,7 @@ async def _open_session(connection: HTTPConnection) -> AsyncIterator[AsyncSessio
 
     Any exception, including cancellation, rolls back.
     """
-    state = connection.app.state
+    state = _state(connection)
     if _writes(connection):
         async with state.session_factory() as session:
             yield session
@@ -114,6 +115,16 @@ SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 """Read-write session. It is committed after the handler returns and before the response
 is sent, so that a failed commit never results in a 2xx response. Handlers can also
 flush, commit and roll back explicitly."""
+
+
+def _state(connection: HTTPConnection) -> State:
+    state: State = connection.app.state
+    if not hasattr(state, "session_factory"):
+        raise RuntimeError(
+            "The application's lifespan has not started, so the database is not open: "
+            "in tests, use `with TestClient(app) as client`."
+        )
+    return state
 
 
 def _writes(connection: HTTPConnection) -> bool:

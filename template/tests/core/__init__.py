@@ -2,16 +2,20 @@
 
 All sessions of a test share one connection, in a transaction that is rolled back at the
 end, together with everything that was committed. Tests marked with
-`@pytest.mark.committed` use a connection for each session, and real commits.
+`@pytest.mark.committed` use a connection for each session, and real commits. The tests of a
+class marked with `@pytest.mark.shared_transaction` share one transaction.
 """
 
 import asyncio
 import inspect
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import wraps
+from secrets import token_hex
 from typing import Any
 
 import httpx2
@@ -20,9 +24,10 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from uvicorn.loops.auto import auto_loop_factory
 
 from app.core import CoreSettings, EnvironmentSettings, SessionFactory, cli, features, migrations
-from app.core.database import create_read_session_factory, create_session_factory
+from app.core.database import create_session_factory
 from app.core.dialect import URL_EXAMPLE
 from app.core.engine import open_engine
 from app.core.settings import DatabaseSettings
@@ -32,22 +37,54 @@ from tests.core.command_line import Cli
 from tests.core.database_server import clear, database_server, temporary_database
 from tests.core.isolation import (
     Contents,
-    IsolatedReadSession,
-    IsolatedSession,
+    Factories,
     SynchronizedTransport,
+    checked_factories,
+    isolate_applications,
+    isolated,
 )
 
-__all__ = ["Cli"]
+__all__ = ["Cli", "SharedData"]
+
+SharedData = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+"""Type of the fixture `shared_data`."""
 
 LIMIT = 60.0
 """Maximum duration of a test, in seconds."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make sure that modules imported by tests do not use the service's own database."""
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    patch.setattr("app.core.settings.ENV_FILE", None)
+    patch.setenv("DATABASE_URL", URL_EXAMPLE)  # no such database exists
+    os.environ.setdefault("FACTORY_SEED", token_hex(4))  # other processes inherit it
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report the seed of the factories when a test fails."""
+    report = yield
+    if report.failed and "tests.core.factories" in sys.modules:
+        seed = f"To repeat them, set FACTORY_SEED={os.environ['FACTORY_SEED']}."
+        report.sections.append(("Random values", seed))
+    return report
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add a timeout to every asynchronous test."""
-    for item in items:
+    """Add a timeout to asynchronous tests, and order tests that share a transaction."""
+    sharing: dict[pytest.Class | None, list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.obj = _limited(item.obj)
+        if item.get_closest_marker("shared_transaction"):
+            sharing[item.getparent(pytest.Class)].append(place)
+    for places in sharing.values():  # plugins can shuffle the tests
+        ordered = sorted((items[place] for place in places), key=lambda item: item.location[1] or 0)
+        for place, item in zip(places, ordered, strict=True):
+            items[place] = item
 
 
 def _limited(test: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,6 +102,16 @@ def _limited(test: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _asyncio_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Run tests in the event loop that the server uses.
+
+    Overrides a fixture of pytest-asyncio. With its hook `pytest_asyncio_loop_factories`, fixtures
+    of synchronous tests would use another event loop.
+    """
+    return auto_loop_factory()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _logs_for_pytest() -> None:
     """Send logs to pytest, which shows them when a test fails."""
     structlog.configure(
@@ -77,7 +124,6 @@ def _logs_for_pytest() -> None:
 def environment(settings_values: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
     """Environment variables of the tests: `settings_values`, and no others for settings."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.core.settings.ENV_FILE", None)
         classes: list[type[EnvironmentSettings]] = [Settings, *features.settings_classes()]
         for settings_class in classes:
             for name in settings_class.model_fields:
@@ -146,44 +192,70 @@ async def read_engine(database_url: URL) -> AsyncIterator[AsyncEngine]:
         yield engine
 
 
-@pytest.fixture(scope="session")
-async def contents(engine: AsyncEngine) -> Contents:
-    """Rows inserted by migrations, restored after each test that commits."""
-    return await Contents.of(engine)
+@pytest.fixture
+async def _isolated(engine: AsyncEngine) -> AsyncIterator[Factories]:
+    async with isolated(engine) as factories:
+        yield factories
+
+
+@pytest.fixture(scope="class")
+async def _isolated_class(engine: AsyncEngine) -> AsyncIterator[Factories]:
+    async with isolated(engine) as factories:
+        yield factories
 
 
 @pytest.fixture
-async def session_factories(
-    request: pytest.FixtureRequest,
-    engine: AsyncEngine,
-    read_engine: AsyncEngine,
-    contents: Contents,
-) -> AsyncIterator[tuple[SessionFactory, SessionFactory]]:
+async def _committed(engine: AsyncEngine, read_engine: AsyncEngine) -> AsyncIterator[Factories]:
+    before = await Contents.of(engine)
+    yield checked_factories(engine, read_engine)
+    await before.restore(engine)
+
+
+@pytest.fixture
+def session_factories(request: pytest.FixtureRequest) -> Factories:
     """Factories of read-write and read-only sessions."""
     if request.node.get_closest_marker("committed"):
-        yield create_session_factory(engine), create_read_session_factory(read_engine)
-        await contents.restore(engine)
-        return
-    async with engine.connect() as connection:
-        transaction = await connection.begin()
-        # In the default mode, a rollback in a handler would also undo the test's changes.
-        mode = "create_savepoint"
-        yield (
-            create_session_factory(
-                connection, sync_session_class=IsolatedSession, join_transaction_mode=mode
-            ),
-            create_read_session_factory(
-                connection, sync_session_class=IsolatedReadSession, join_transaction_mode=mode
-            ),
-        )
-        await transaction.rollback()
-        left_open = bool(IsolatedSession.active)
-        IsolatedSession.active.clear()  # do not fail the next test
-        assert not left_open, "The test did not close a session that it opened."
+        factories: Factories = request.getfixturevalue("_committed")
+    elif request.node.get_closest_marker("shared_transaction"):
+        if request.cls is None:
+            pytest.fail("@pytest.mark.shared_transaction is for classes.")
+        factories = request.getfixturevalue("_isolated_class")
+    else:
+        factories = request.getfixturevalue("_isolated")
+    return factories
+
+
+@pytest.fixture(autouse=True)
+def _isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Isolate applications that the test starts, and remove what a marked test commits."""
+    committed = request.node.get_closest_marker("committed")
+    # Before other fixtures, because these can start applications.
+    needed = committed or "session_factories" in request.fixturenames
+    factories = request.getfixturevalue("session_factories") if needed else None
+    if not committed:
+        isolate_applications(monkeypatch, factories)
+
+
+@pytest.fixture(scope="session")
+def shared_data(engine: AsyncEngine) -> SharedData:
+    """Function that stores data for many tests: `async with shared_data() as session`.
+
+    Use it in a fixture with a wider scope, and commit the session before `yield`. What it
+    commits is removed at the end.
+    """
+
+    @asynccontextmanager
+    async def shared_data() -> AsyncIterator[AsyncSession]:
+        before = await Contents.of(engine)
+        async with create_session_factory(engine)() as session:
+            yield session
+        await before.restore(engine)
+
+    return shared_data
 
 
 @pytest.fixture
-def session_factory(session_factories: tuple[SessionFactory, SessionFactory]) -> SessionFactory:
+def session_factory(session_factories: Factories) -> SessionFactory:
     """Factory of the read-write sessions that the application uses."""
     return session_factories[0]
 
@@ -209,7 +281,7 @@ def make_app() -> Callable[[Any], FastAPI]:
 async def app(
     make_app: Callable[[Any], FastAPI],
     settings: CoreSettings,
-    session_factories: tuple[SessionFactory, SessionFactory],
+    session_factories: Factories,
 ) -> AsyncIterator[FastAPI]:
     """Started application that uses the sessions of the test."""
     app = make_app(settings)

@@ -1,12 +1,17 @@
 """Isolates tests from each other, and refreshes their objects after requests."""
 
 import asyncio
+import os
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from importlib import import_module
+from typing import Any, Self
 from weakref import WeakSet
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import (
     JSON,
@@ -21,15 +26,27 @@ from sqlalchemy import (
     table,
     tuple_,
 )
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, selectinload
 from sqlalchemy.schema import sort_tables_and_constraints
 
-from app.core.database import Base, ReadSession
+from app.core import CoreSettings, SessionFactory
+from app.core.database import (
+    Base,
+    ReadSession,
+    create_read_session_factory,
+    create_session_factory,
+)
+from app.core.dialect import URL_EXAMPLE
 from tests.core.database_server import empty
 
 VERSIONS = "alembic_version"
 """Alembic's table."""
+
+
+Factories = tuple[SessionFactory, SessionFactory]
+"""Factories of read-write and read-only sessions."""
 
 
 class OverlapError(RuntimeError):
@@ -42,28 +59,121 @@ class OverlapError(RuntimeError):
         )
 
 
-class IsolatedSession(Session):
-    """A session on the test's connection; only one at a time can be in a transaction."""
+class OtherLoopError(RuntimeError):
+    """A session of the test was used in an event loop other than the test's."""
 
-    active: ClassVar[WeakSet[Session]] = WeakSet()
+    def __init__(self) -> None:
+        super().__init__(
+            "The application runs in another event loop than the fixtures of the test: "
+            "use the fixture `client`, or `with TestClient(create_app(settings))` without `session`."
+        )
 
 
-class IsolatedReadSession(IsolatedSession, ReadSession):
-    """A read-only session on the test's connection."""
+class EscapeError(RuntimeError):
+    """Changes would not be rolled back at the end of the test."""
 
 
-@event.listens_for(IsolatedSession, "after_transaction_create")
+class CheckedSession(Session):
+    """A session that is only used in the event loop of its test.
+
+    If `info` contains `active`, at most one of its sessions can be in a transaction.
+    """
+
+
+class CheckedReadSession(CheckedSession, ReadSession):
+    """A read-only session that is only used in the event loop of its test."""
+
+
+@event.listens_for(CheckedSession, "after_transaction_create")
 def _begin(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        if IsolatedSession.active:
+        if _running_loop() not in (None, session.info["loop"]):
+            raise OtherLoopError
+        active = session.info.get("active", set())
+        if active:
             raise OverlapError
-        IsolatedSession.active.add(session)
+        active.add(session)
 
 
-@event.listens_for(IsolatedSession, "after_transaction_end")
+@event.listens_for(CheckedSession, "after_transaction_end")
 def _end(session: Session, transaction: SessionTransaction) -> None:
-    if transaction.parent is None:
-        IsolatedSession.active.discard(session)
+    if transaction.parent is None and "active" in session.info:
+        session.info["active"].discard(session)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def checked_factories(
+    bind: AsyncEngine | AsyncConnection,
+    read_bind: AsyncEngine | AsyncConnection,
+    **info: object,
+) -> Factories:
+    """Create factories of read-write and read-only sessions for the running event loop."""
+    # In the default mode, a rollback in a handler would also undo the test's changes.
+    options: dict[str, Any] = {
+        "join_transaction_mode": "create_savepoint",
+        "info": {"loop": asyncio.get_running_loop(), **info},
+    }
+    return (
+        create_session_factory(bind, sync_session_class=CheckedSession, **options),
+        create_read_session_factory(read_bind, sync_session_class=CheckedReadSession, **options),
+    )
+
+
+@asynccontextmanager
+async def isolated(engine: AsyncEngine) -> AsyncIterator[Factories]:
+    """Create session factories on one connection, whose changes are rolled back on exit."""
+    async with engine.connect() as connection:
+        transaction = await connection.begin()
+        active: WeakSet[Session] = WeakSet()
+        yield checked_factories(connection, connection, active=active)
+        await transaction.rollback()
+        assert not active, "The test did not close a session that it opened."
+
+
+def isolate_applications(monkeypatch: pytest.MonkeyPatch, factories: Factories | None) -> None:
+    """Isolate the applications that a test starts, and refuse to commit outside of them.
+
+    Args:
+        monkeypatch: the patches of the test.
+        factories: the session factories of the test's fixtures. Without them, each
+            application has its own connection, in the event loop that starts it.
+    """
+    test_url = make_url(os.environ["DATABASE_URL"])
+    install = import_module("app.core.install")  # `app.core.install` is the function
+    open_real_database = install._database
+
+    @asynccontextmanager
+    async def open_isolated_database(app: FastAPI, settings: CoreSettings) -> AsyncIterator[None]:
+        if settings.database_url == make_url(URL_EXAMPLE):
+            raise EscapeError(
+                "The application was created without the test database: "
+                "use the fixture `app`, or `create_app(settings)` with the fixture `settings`."
+            )
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(open_real_database(app, settings))
+            if settings.database_url == test_url:
+                own = factories
+                if own is None:
+                    own = await stack.enter_async_context(isolated(app.state.engine))
+                app.state.session_factory, app.state.read_session_factory = own
+            yield
+
+    def refuse(engine: AsyncEngine) -> SessionFactory:
+        if engine.url == test_url:
+            raise EscapeError(
+                "`open_database` commits: mark the test with @pytest.mark.committed, "
+                "so that its changes are removed."
+            )
+        return create_session_factory(engine)
+
+    monkeypatch.setattr(install, "_database", open_isolated_database)
+    monkeypatch.setattr("app.core.engine.create_session_factory", refuse)
 
 
 class SynchronizedTransport(httpx2.ASGITransport):

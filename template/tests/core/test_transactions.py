@@ -1,20 +1,29 @@
 """Guaranteed behavior of sessions in handlers and tests, with an example of each case."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
+from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException, WebSocket
+from fastapi.sse import EventSourceResponse
+from fastapi.testclient import TestClient
 from httpx2 import AsyncClient
 from sqlalchemy import String, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.core import ReadSessionDep, SessionDep, SessionFactory, SessionFactoryDep
-from tests.core.isolation import OverlapError
+from app.core import (
+    CoreSettings,
+    ReadSessionDep,
+    SessionDep,
+    SessionFactory,
+    SessionFactoryDep,
+)
+from tests.core.factories import ModelFactory
+from tests.core.isolation import OtherLoopError, OverlapError
 
 router = APIRouter(prefix="/lamps")
 
@@ -29,6 +38,10 @@ class Lamp(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(50), unique=True)
     on: Mapped[bool] = mapped_column(default=False)
+
+
+class LampFactory(ModelFactory[Lamp]):
+    """Builds lamps."""
 
 
 @router.get("")
@@ -82,6 +95,24 @@ async def _add_later(session_factory: SessionFactory, name: str) -> None:
 @router.get("/add-in-a-reader")
 async def add_in_a_reader(session: ReadSessionDep) -> None:
     session.add(Lamp(name="unwanted"))
+
+
+@router.websocket("/watch")
+async def watch(socket: WebSocket, session_factory: SessionFactoryDep) -> None:
+    await socket.accept()
+    async for _ in socket.iter_text():
+        async with session_factory() as session:
+            found = await names_of(session)
+        await socket.send_json(found)
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def events(session_factory: SessionFactoryDep) -> AsyncIterator[list[str]]:
+    while True:
+        async with session_factory() as session:
+            found = await names_of(session)
+        yield found
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -184,12 +215,58 @@ async def test_read_session_rejects_writes(client: AsyncClient, session: AsyncSe
     assert await names_of(session) == []
 
 
+@pytest.fixture
+def live_client(
+    make_app: Callable[[CoreSettings], FastAPI], settings: CoreSettings
+) -> Iterator[TestClient]:
+    """Client for WebSockets and endless responses, whose application has its own event loop."""
+    app = make_app(settings)
+    app.include_router(router)
+    with TestClient(app) as client:
+        yield client
+
+
+def test_web_socket(live_client: TestClient) -> None:
+    live_client.post("/lamps", params={"name": "desk"})
+
+    with live_client.websocket_connect("/lamps/watch") as socket:
+        socket.send_text("names")
+        assert socket.receive_json() == ["desk"]
+
+
+def test_server_sent_events(live_client: TestClient) -> None:
+    live_client.post("/lamps", params={"name": "desk"})
+
+    with live_client.sse("/lamps/events") as events:
+        assert next(iter(events)).json() == ["desk"]
+
+
+def test_test_client_needs_its_own_application(app: FastAPI) -> None:
+    with TestClient(app) as client, pytest.raises(OtherLoopError, match="`client`"):
+        client.get("/lamps")
+
+
+async def test_factory_builds_different_objects(client: AsyncClient, session: AsyncSession) -> None:
+    lamps = await LampFactory.add_batch(session, 50, on=True)
+
+    assert (await client.get("/lamps")).json() == [lamp.name for lamp in lamps]
+
+
+@pytest.mark.shared_transaction
+class TestSharedTransaction:
+    async def test_first(self, client: AsyncClient) -> None:
+        await client.post("/lamps", params={"name": "desk"})
+
+    async def test_second(self, client: AsyncClient) -> None:
+        assert (await client.get("/lamps")).json() == ["desk"]
+
+
 @pytest.mark.parametrize("_attempt", [1, 2])
 @pytest.mark.parametrize(
-    "mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
+    "_mode", ["isolated", pytest.param("committed", marks=pytest.mark.committed)]
 )
 async def test_each_test_starts_clean(
-    client: AsyncClient, session: AsyncSession, mode: str, _attempt: int
+    client: AsyncClient, session: AsyncSession, _mode: str, _attempt: int
 ) -> None:
     assert await names_of(session) == []
 

@@ -14,6 +14,7 @@ from app.core.database import SessionDep
 from tests.proofs.kit import create_app, running
 
 
+@pytest.mark.committed
 async def test_applications_in_one_process_are_independent(settings: CoreSettings) -> None:
     first, second = create_app(settings), create_app(settings)
 

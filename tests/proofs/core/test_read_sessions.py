@@ -207,6 +207,7 @@ async def test_unflushed_add_is_refused(app: FastAPI, client: AsyncClient) -> No
         await client.get("/proofs/add")
 
 
+@pytest.mark.committed
 async def test_database_refuses_undetected_writes(settings: CoreSettings) -> None:
     app = create_app(settings)
 

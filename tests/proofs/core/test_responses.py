@@ -121,6 +121,7 @@ async def test_database_error_details_are_only_logged(client: AsyncClient) -> No
     assert "hunter2" not in "".join(str(value) for entry in logs for value in entry.values())
 
 
+@pytest.mark.committed
 async def test_exhausted_pool_returns_503(
     settings: CoreSettings,
 ) -> None:

@@ -15,7 +15,7 @@ from app.songs import bulk, commands
 from app.songs.bulk import SongImportError, import_songs
 from app.songs.models import Song
 from tests.proofs.kit import Cli
-from tests.songs.factories import store_song, store_songs
+from tests.songs.factories import SongFactory
 
 SONG = {"title": "Hung Up", "artist": "Madonna", "released_on": None}
 
@@ -58,7 +58,7 @@ async def test_text_is_stored_without_spaces_around_it(client: AsyncClient) -> N
 async def test_update_changes_only_given_fields(
     client: AsyncClient, session: AsyncSession, change: dict[str, Any], status: int
 ) -> None:
-    song = await store_song(session, title="A", artist="B", released_on=date(2020, 1, 1))
+    song = await SongFactory.add(session, title="A", artist="B", released_on=date(2020, 1, 1))
     before = {"id": song.id, "title": "A", "artist": "B", "released_on": "2020-01-01"}
 
     response = await client.patch(f"/songs/{song.id}", json=change)
@@ -69,7 +69,7 @@ async def test_update_changes_only_given_fields(
 
 
 async def test_update_names_the_required_field(client: AsyncClient, session: AsyncSession) -> None:
-    song = await store_song(session)
+    song = await SongFactory.add(session)
     response = await client.patch(f"/songs/{song.id}", json={"artist": None})
 
     assert "artist must not be null" in response.json()["errors"][0]["msg"]
@@ -111,14 +111,14 @@ async def test_list_parameters_are_validated(
 async def test_filter_ignores_spaces_around_its_value(
     client: AsyncClient, session: AsyncSession
 ) -> None:
-    await store_song(session, title="Hung Up", artist="Madonna")
+    await SongFactory.add(session, title="Hung Up", artist="Madonna")
 
     for name, value in (("title", " Hung Up "), ("artist__ilike", " mad% ")):
         assert (await client.get("/songs", params={name: value})).json()["total"] == 1
 
 
 async def test_page_follows_limit_and_offset(client: AsyncClient, session: AsyncSession) -> None:
-    songs = await store_songs(session, 5)
+    songs = await SongFactory.add_batch(session, 5)
 
     page = (await client.get("/songs", params={"limit": 2, "offset": 1})).json()
 
@@ -132,7 +132,7 @@ async def test_each_field_can_order_a_list(
 ) -> None:
     for number in (2, 3, 1):
         values = {"title": f"T{number}", "artist": f"A{number}"}
-        await store_song(session, **values, released_on=date(2000 + number, 1, 1))
+        await SongFactory.add(session, **values, released_on=date(2000 + number, 1, 1))
 
     up, down = [
         [song[field] for song in (await client.get("/songs", params=params)).json()["items"]]
@@ -148,7 +148,7 @@ async def test_date_filter_includes_only_its_start(
     client: AsyncClient, session: AsyncSession
 ) -> None:
     for day in (1, 2, 3):
-        await store_song(session, released_on=date(2020, 1, day))
+        await SongFactory.add(session, released_on=date(2020, 1, day))
 
     params = {"released_on__gte": "2020-01-02", "released_on__lt": "2020-01-03"}
     page = (await client.get("/songs", params=params)).json()
@@ -173,7 +173,7 @@ async def test_responses_have_the_documented_members(
     app: FastAPI, client: AsyncClient, session: AsyncSession
 ) -> None:
     schemas = app.openapi()["components"]["schemas"]
-    song = await store_song(session)
+    song = await SongFactory.add(session)
 
     assert schemas["SongRead"]["properties"].keys() == (
         (await client.get(f"/songs/{song.id}")).json().keys()
@@ -197,7 +197,7 @@ async def test_table_has_index_and_constraint(engine: AsyncEngine) -> None:
 
 
 async def test_columns_hold_200_characters(session: AsyncSession) -> None:
-    song = await store_song(session, title="t" * 200, artist="a" * 200)
+    song = await SongFactory.add(session, title="t" * 200, artist="a" * 200)
     await session.refresh(song)
 
     assert (len(song.title), len(song.artist)) == (200, 200)

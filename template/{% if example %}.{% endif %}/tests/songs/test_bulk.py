@@ -10,7 +10,7 @@ from app.songs import bulk
 from app.songs.bulk import SongImportError, import_songs
 from app.songs.models import Song
 from tests.core import Cli
-from tests.songs.factories import store_song
+from tests.songs.factories import SongFactory
 
 HEADER = "title,artist,released_on\n"
 
@@ -65,7 +65,7 @@ async def test_import_reports_an_invalid_line(
 
 
 async def test_import_reports_an_existing_song(session: AsyncSession) -> None:
-    await store_song(session, title="A", artist="B")
+    await SongFactory.add(session, title="A", artist="B")
 
     with pytest.raises(SongImportError, match="Line 2: B already has a song named A"):
         await import_songs(session, [HEADER, "A,B,\n"])

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.songs.models import Song
-from tests.songs.factories import store_song, store_songs
+from tests.songs.factories import SongFactory
 
 NEW_RULES = {"title": "New Rules", "artist": "Dua Lipa", "released_on": "2017-07-07"}
 
@@ -51,7 +51,7 @@ async def test_create_returns_422_for_invalid_data(
 
 
 async def test_read(client: AsyncClient, session: AsyncSession) -> None:
-    song = await store_song(session, title="Levitating")
+    song = await SongFactory.add(session, title="Levitating")
 
     response = await client.get(f"/songs/{song.id}")
 
@@ -69,7 +69,7 @@ async def test_unknown_or_invalid_id_is_an_error(
 
 
 async def test_update(client: AsyncClient, session: AsyncSession) -> None:
-    song = await store_song(session, title="Physical", released_on=None)
+    song = await SongFactory.add(session, title="Physical", released_on=None)
 
     response = await client.patch(f"/songs/{song.id}", json={"released_on": "2020-01-30"})
 
@@ -79,7 +79,7 @@ async def test_update(client: AsyncClient, session: AsyncSession) -> None:
 
 
 async def test_update_returns_422_for_null(client: AsyncClient, session: AsyncSession) -> None:
-    song = await store_song(session)
+    song = await SongFactory.add(session)
 
     response = await client.patch(f"/songs/{song.id}", json={"title": None})
 
@@ -89,8 +89,8 @@ async def test_update_returns_422_for_null(client: AsyncClient, session: AsyncSe
 async def test_update_returns_409_for_a_duplicate(
     client: AsyncClient, session: AsyncSession
 ) -> None:
-    await store_song(session, artist="Dua Lipa", title="Physical")
-    song = await store_song(session, artist="Dua Lipa", title="Levitating")
+    await SongFactory.add(session, artist="Dua Lipa", title="Physical")
+    song = await SongFactory.add(session, artist="Dua Lipa", title="Levitating")
 
     response = await client.patch(f"/songs/{song.id}", json={"title": "Physical"})
 
@@ -99,7 +99,7 @@ async def test_update_returns_409_for_a_duplicate(
 
 
 async def test_delete(client: AsyncClient, session: AsyncSession) -> None:
-    song = await store_song(session)
+    song = await SongFactory.add(session)
 
     response = await client.delete(f"/songs/{song.id}")
 
@@ -108,7 +108,7 @@ async def test_delete(client: AsyncClient, session: AsyncSession) -> None:
 
 
 async def test_list_is_paginated(client: AsyncClient, session: AsyncSession) -> None:
-    songs = await store_songs(session, 60)
+    songs = await SongFactory.add_batch(session, 60)
 
     first = (await client.get("/songs")).json()
     last = (await client.get("/songs", params={"offset": 50})).json()
@@ -142,7 +142,7 @@ async def test_list_returns_422_for_invalid_parameters(
 
 async def test_list_can_be_ordered(client: AsyncClient, session: AsyncSession) -> None:
     for year in (2020, 2017, 2024):
-        await store_song(session, released_on=date(year, 1, 1))
+        await SongFactory.add(session, released_on=date(year, 1, 1))
 
     up = (await client.get("/songs", params={"order_by": "released_on"})).json()["items"]
     down = (await client.get("/songs", params={"order_by": "-released_on"})).json()["items"]
@@ -153,7 +153,7 @@ async def test_list_can_be_ordered(client: AsyncClient, session: AsyncSession) -
 
 async def test_list_orders_ties_by_id(client: AsyncClient, session: AsyncSession) -> None:
     for title in ("Sour", "Bittersweet", "Sweet"):
-        await store_song(session, artist="Dua Lipa", title=title)
+        await SongFactory.add(session, artist="Dua Lipa", title=title)
 
     response = await client.get("/songs", params={"order_by": "artist"})
 
@@ -182,7 +182,7 @@ async def test_list_can_be_filtered(
         ("Cold Heart", "Elton John, Dua Lipa", date(2021, 8, 13)),
         ("Hung Up", "Madonna", date(2005, 10, 17)),
     ]:
-        await store_song(session, title=title, artist=artist, released_on=released_on)
+        await SongFactory.add(session, title=title, artist=artist, released_on=released_on)
 
     page = (await client.get("/songs", params=params)).json()
 
