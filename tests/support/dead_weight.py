@@ -22,7 +22,7 @@ USED_BY_LIBRARIES = (
     *("model_config", "title"),  # pydantic
     *("branch_labels", "depends_on", "down_revision"),  # Alembic
     *("type_annotation_map", "impl", "cache_ok"),  # SQLAlchemy
-    *("process_bind_param", "process_result_value"),
+    *("process_bind_param", "process_result_value", "is_disconnect"),
     *("@*.command", "@*_validator", "@event.listens_for", "@router.*"),
 )
 """Names that only libraries use, and decorators that register names with them."""
