@@ -147,15 +147,17 @@ async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.C
         # When aiosqlite cannot open a file, it leaves a thread that can outlive the event loop.
         sqlite3.connect(uri, uri=True, **options).close()
     except sqlite3.OperationalError as error:
-        _explain(error, Path(path))
-        raise
+        raise _explained(error, Path(path)) from None
     return await aiosqlite.connect(uri, uri=True, **options)
 
 
-def _explain(error: sqlite3.Error, file: Path) -> None:
-    if file.parent.is_dir() and not file.exists():
-        command = f"uv run {distribution()[0]} db upgrade"
-        error.args = (f"{file} does not exist, `{command}` creates it",)
+def _explained(error: sqlite3.OperationalError, file: Path) -> sqlite3.OperationalError:
+    if not file.parent.is_dir() or file.exists():
+        return error
+    command = f"uv run {distribution()[0]} db upgrade"
+    missing = sqlite3.OperationalError(f"{file} does not exist, `{command}` creates it")
+    vars(missing).update(vars(error))  # its code and name
+    return missing
 
 
 def error_code(error: DBAPIError) -> str | None:
