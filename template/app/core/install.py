@@ -75,9 +75,11 @@ def _with_database(lifespan: Lifespan, settings: CoreSettings, shutdown: Shutdow
     async def with_database(app: FastAPI) -> AsyncIterator[Any]:
         async with AsyncExitStack() as stack:
             stack.enter_context(shutdown.on_sigterm())
-            app.state.health_engine = await stack.enter_async_context(
-                open_engine(one_connection, read_only=True)
-            )
+            # The application can be started already.
+            if not hasattr(app.state, "health_engine"):
+                probes = await stack.enter_async_context(open_engine(one_connection, read_only=True))
+                app.state.health_engine = probes
+                stack.callback(delattr, app.state, "health_engine")
             # Tests provide their own session factories.
             if not hasattr(app.state, "session_factory"):
                 await stack.enter_async_context(_database(app, settings))

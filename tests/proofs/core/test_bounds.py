@@ -13,6 +13,8 @@ from app.core.database import ReadSessionDep, SessionDep
 from tests.proofs.detour import ENDLESS, detour
 from tests.proofs.kit import create_app, created, running
 
+pytestmark = pytest.mark.committed
+
 counters = Table(
     "bounded_counters", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer)
 )

@@ -11,6 +11,7 @@ from app.core.database import (
     create_read_session_factory,
     create_session_factory,
 )
+from tests.core.isolation import isolated
 
 
 class OwnSession(Session):
@@ -51,10 +52,11 @@ async def test_read_sessions_of_that_class_reject_writes(engine: AsyncEngine) ->
             await session.commit()
 
 
-async def test_isolated_sessions_have_that_class(session: AsyncSession) -> None:
-    assert isinstance(session, OwnAsyncSession)
-    assert isinstance(session.sync_session, OwnSession)
-    assert session.sync_session.greet() == "hello"
+async def test_isolated_sessions_have_that_class(engine: AsyncEngine) -> None:
+    async with isolated(engine) as (session_factory, _), session_factory() as session:
+        assert isinstance(session, OwnAsyncSession)
+        assert isinstance(session.sync_session, OwnSession)
+        assert session.sync_session.greet() == "hello"
 
 
 def test_computed_values_of_models_with_another_base_are_loaded() -> None:
