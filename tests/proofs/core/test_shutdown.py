@@ -197,10 +197,6 @@ async def send(
     async def note(message: Any) -> None:
         messages.append(message)
 
-    scope = {
-        **{"type": "http", "http_version": "1.1", "method": method, "scheme": "http"},
-        **{"path": path, "raw_path": path.encode(), "query_string": b"", "headers": []},
-        **{"server": ("test", 80), "client": ("test", 1), "root_path": ""},
-    }
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": []}
     await app(scope, receive, note)
     return messages

@@ -22,7 +22,10 @@ def raised(*args: object, invalidated: bool = False) -> DBAPIError:
     return DBAPIError("SELECT 1", {}, Exception(*args), connection_invalidated=invalidated)
 
 
-@pytest.mark.parametrize("code", [1040, 1053, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 3024, 4031])
+@pytest.mark.parametrize(
+    "code",
+    [1040, 1053, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 3024, 4031],
+)
 def test_temporary_errors_are_recognized(code: int) -> None:
     assert is_unavailable(raised(code, "hunter2"))
     assert error_code(raised(code, "hunter2")) == code

@@ -120,7 +120,11 @@ async def test_migrations_have_no_limit_but_for_locks(
 
     async def note(engine: AsyncEngine, _: Any) -> None:
         async with engine.connect() as connection:
-            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            for name in (
+                "statement_timeout",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+            ):
                 found.append(str(await connection.scalar(text(f"SHOW {name}"))))
 
     monkeypatch.setattr(migrations, "run", note)

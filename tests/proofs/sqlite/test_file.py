@@ -33,7 +33,9 @@ async def test_service_does_not_create_the_file(settings: CoreSettings, missing:
     assert not Path(str(missing.database)).exists()
 
 
-@pytest.mark.parametrize("command", [("db", "check"), ("db", "current"), ("db", "revision", "-m", "x")])
+@pytest.mark.parametrize(
+    "command", [("db", "check"), ("db", "current"), ("db", "revision", "-m", "x")]
+)
 async def test_only_upgrade_creates_the_file(
     run: Cli, missing: URL, command: tuple[str, ...]
 ) -> None:
@@ -96,6 +98,6 @@ async def test_streamed_result_can_be_read_slowly(scratch_database: URL) -> None
         result = await connection.stream(numbers, execution_options={"yield_per": 1000})
         await result.fetchone()
         await asyncio.sleep(0.1)
-        assert len((await result.all())) == 299_999
+        assert len(await result.all()) == 299_999
         with pytest.raises(DBAPIError, match="interrupted"):
             await connection.execute(numbers.execution_options(stream_results=False))
