@@ -23,7 +23,7 @@ USED_BY_LIBRARIES = (
     *("branch_labels", "depends_on", "down_revision"),  # Alembic
     *("affected_columns", "indexes_to_recreate"),  # alembic-postgresql-enum
     *("type_annotation_map", "impl", "cache_ok"),  # SQLAlchemy
-    *("process_bind_param", "process_result_value", "is_disconnect"),
+    *("process_result_value", "is_disconnect"),
     *("@*.command", "@*_validator", "@event.listens_for", "@router.*", "@*.dispatch_for"),
 )
 """Names that only libraries use, and decorators that register names with them."""

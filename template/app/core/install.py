@@ -77,7 +77,9 @@ def _with_database(lifespan: Lifespan, settings: CoreSettings, shutdown: Shutdow
             stack.enter_context(shutdown.on_sigterm())
             # The application can be started already.
             if not hasattr(app.state, "health_engine"):
-                probes = await stack.enter_async_context(open_engine(one_connection, read_only=True))
+                probes = await stack.enter_async_context(
+                    open_engine(one_connection, read_only=True)
+                )
                 app.state.health_engine = probes
                 stack.callback(delattr, app.state, "health_engine")
             # Tests provide their own session factories.

@@ -109,9 +109,7 @@ def test_computed_values_are_loaded() -> None:
     assert inspect(Song).eager_defaults is True
 
 
-async def test_request_sees_a_row_of_the_test(
-    client: AsyncClient, session: AsyncSession
-) -> None:
+async def test_request_sees_a_row_of_the_test(client: AsyncClient, session: AsyncSession) -> None:
     song = await stored_songs(session).create_async(released_on=date(2020, 10, 1))
 
     response = await client.get("/songs", params={"order_by": "id", "offset": 100})
