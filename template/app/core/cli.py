@@ -7,7 +7,7 @@ import structlog
 import typer
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from app.core import features
 from app.core.dev import running
@@ -123,9 +123,7 @@ def main() -> None:
     """Run a command. Expected errors exit with status 1 and a one-line message."""
     try:
         cli()
-    except CommandError as error:
-        raise SystemExit(f"Error: {error}") from None
-    except UnstorableError as error:
+    except (CommandError, UnstorableError) as error:
         raise SystemExit(f"Error: {error}") from None
     except DBAPIError as error:
         structlog.get_logger(__name__).debug("database error", exc_info=error)
@@ -136,3 +134,7 @@ def main() -> None:
             what = "The database rejected a statement"
             advice = "LOG_LEVEL=DEBUG shows where"
         raise SystemExit(f"Error: {what} ({error_reason(error)}): {advice}.") from None
+    except StatementError as error:
+        if not isinstance(error.orig, UnstorableError):
+            raise
+        raise SystemExit(f"Error: {error.orig}") from None

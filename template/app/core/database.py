@@ -151,7 +151,10 @@ class ReadSession(Session):
     """A session that rejects writes. The database rejects those that bypass the session."""
 
 
-READING = re.compile(r"\s*(select|with|values|show|explain|pragma)\b", re.IGNORECASE)
+WRITING = re.compile(
+    r"\s*(insert|update|delete|replace|merge|truncate|create|alter|drop)\b", re.IGNORECASE
+)
+"""Writes that tests refuse, because both kinds of their sessions share a connection."""
 
 
 @event.listens_for(ReadSession, "before_flush")
@@ -167,11 +170,11 @@ def _reject_commit(session: Session) -> None:
 
 @event.listens_for(ReadSession, "do_orm_execute")
 def _reject_statement(execution: ORMExecuteState) -> None:
-    statement = execution.statement
+    statement = getattr(execution.statement, "element", execution.statement)  # of from_statement
     if isinstance(statement, TextClause):
-        reads = READING.match(statement.text) is not None
+        writes = WRITING.match(statement.text) is not None
     else:
         locks = getattr(statement, "_for_update_arg", None) is not None
-        reads = execution.is_select and not locks
-    if not reads:
+        writes = execution.is_insert or execution.is_update or execution.is_delete or locks
+    if writes:
         raise ReadOnlyError

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from app.core.conflicts import conflict_words
+from app.core.conflicts import conflict_message
 from app.core.dialect import (
     error_code,
     is_conflict,
@@ -45,7 +45,9 @@ def install(app: FastAPI) -> None:
     """Add the error handlers, except for errors that the service handles itself."""
     app.router.responses = RESPONSES | app.router.responses
     for error, handler in HANDLERS.items():
-        if app.exception_handlers.get(error) in FASTAPI_HANDLERS:
+        # Starlette treats the status 500 like Exception.
+        own = {error, 500} if error is Exception else {error}
+        if {app.exception_handlers.get(key) for key in own} <= FASTAPI_HANDLERS:
             app.add_exception_handler(error, handler)
 
 
@@ -54,7 +56,8 @@ def error_reason(error: DBAPIError) -> str:
     return str(error.orig).partition("\n")[0]
 
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
+async def http_error(request: Request, error: HTTPException) -> Response:
+    """Return the response to an HTTPException."""
     if not is_body_allowed_for_status_code(error.status_code):
         return Response(status_code=error.status_code, headers=error.headers)
     return _problem(request, error.status_code, str(error.detail), headers=error.headers)
@@ -101,8 +104,8 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
         status, detail, log = 422, UNSTORABLE, logger.warning
     elif is_conflict(error):
         violated = violated_constraint(error)
-        words = conflict_words(violated) if violated else None
-        status, detail, log = 409, words or CONFLICT, logger.info
+        message = conflict_message(violated) if violated else None
+        status, detail, log = 409, message or CONFLICT, logger.info
     log(
         "database error",
         error=type(error).__name__,
@@ -118,11 +121,15 @@ async def _database_error(request: Request, error: DBAPIError) -> JSONResponse:
 async def _statement_error(request: Request, error: StatementError) -> JSONResponse:
     if not isinstance(error.orig, UnstorableError):
         raise error
-    return await _unstorable_value(request, error.orig)
+    return await _unstorable_value(request, error.orig, error)
 
 
-async def _unstorable_value(request: Request, error: UnstorableError) -> JSONResponse:
-    logger.warning("value cannot be stored", reason=str(error))
+async def _unstorable_value(
+    request: Request, error: UnstorableError, cause: StatementError | None = None
+) -> JSONResponse:
+    statement = cause.statement if cause else None
+    logger.warning("value cannot be stored", reason=str(error), statement=statement)
+    logger.debug("value cannot be stored: details", exc_info=cause or error)
     return _problem(request, 422, str(error))
 
 
@@ -132,7 +139,8 @@ async def _row_not_found(request: Request, error: NoResultFound) -> JSONResponse
 
 async def _invalid_response(request: Request, error: ResponseValidationError) -> Response:
     logger.error(
-        "The response does not fit its model. Flush the session before returning a new object."
+        "The response does not match its model. "
+        "If the handler returned a new object, flush the session first."
     )
     raise error
 
@@ -177,15 +185,19 @@ def _respond(
 ) -> JSONResponse:
     problem.request_id = getattr(request.state, "request_id", None)
     return JSONResponse(
-        problem.model_dump(mode="json", exclude_none=True),
+        problem.model_dump(mode="json", exclude=_unset(problem)),
         problem.status,
         headers=headers,
         media_type=MEDIA_TYPE,
     )
 
 
+def _unset(problem: Problem) -> set[str]:
+    return {name for name in ("request_id", "errors") if getattr(problem, name) is None}
+
+
 HANDLERS: dict[type[Exception], Any] = {
-    HTTPException: _http_error,
+    HTTPException: http_error,
     RequestValidationError: _invalid_request,
     ResponseValidationError: _invalid_response,
     ProblemError: _defined_by_feature,
@@ -197,5 +209,5 @@ HANDLERS: dict[type[Exception], Any] = {
     PoolTimeoutError: _pool_exhausted,
     Exception: _unexpected_error,
 }
-FASTAPI_HANDLERS = (None, http_exception_handler, request_validation_exception_handler)
+FASTAPI_HANDLERS = {None, http_exception_handler, request_validation_exception_handler}
 """Handlers that `install` replaces: none, or FastAPI's defaults."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from app.core import errors, features, health
 from app.core.database import create_read_session_factory, create_session_factory
 from app.core.engine import open_engine
-from app.core.limits import BodyLimitMiddleware, JSONLimitMiddleware
+from app.core.limits import BodyLimitMiddleware
 from app.core.logs import RequestLogMiddleware
 from app.core.settings import CoreSettings
 from app.core.shutdown import Shutdown, ShutdownMiddleware
@@ -36,12 +36,9 @@ def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
     shutdown = Shutdown(settings.shutdown_timeout)
     app.router.lifespan_context = _with_database(app.router.lifespan_context, settings, shutdown)
     errors.install(app)
-    app.add_middleware(JSONLimitMiddleware, max_values=settings.max_json_values)
-    app.add_middleware(
-        BodyLimitMiddleware, max_body_size=settings.max_body_size, timeout=settings.body_timeout
-    )
-    features.install(app)
     # The middleware added last is the outermost.
+    features.install(app)
+    app.add_middleware(BodyLimitMiddleware, settings=settings)
     app.add_middleware(ShutdownMiddleware, shutdown=shutdown)
     app.add_middleware(RequestLogMiddleware)
     _include(app, features.routers(), prefix)

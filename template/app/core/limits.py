@@ -1,34 +1,39 @@
-"""Limits for requests."""
+"""Limits for request bodies."""
 
 import asyncio
 import re
 
+from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-"""A string in JSON."""
+from app.core.errors import http_error
+from app.core.settings import CoreSettings
+
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+"""A string in JSON. An optional end, because searching for one that is missing is slow."""
 
 CLOSE = {"Connection": "close"}
 """The rest of a rejected body is not read."""
+
+
+class BodyError(HTTPException):
+    """A request body exceeds a limit."""
 
 
 class BodyLimitMiddleware:
     """Rejects request bodies that are too large with status 413, and slow ones with 408.
 
     FastAPI's own `max_body_size` responds with plain text, which an exception
-    handler cannot turn into problem details.
-
-    Args:
-        app: the application.
-        max_body_size: maximum number of bytes.
-        timeout: maximum number of seconds.
+    handler cannot turn into problem details. JSON bodies can also contain too many values:
+    each can be invalid, and the event loop is blocked while FastAPI lists all errors.
     """
 
-    def __init__(self, app: ASGIApp, max_body_size: int, timeout: float) -> None:
+    def __init__(self, app: ASGIApp, settings: CoreSettings) -> None:
         self.app = app
-        self.max_body_size = max_body_size
-        self.timeout = timeout
+        self.max_size = settings.max_body_size
+        self.max_values = settings.max_json_values
+        self.timeout = settings.body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI connection."""
@@ -36,9 +41,11 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
 
+        is_json = b"json" in dict(scope["headers"]).get(b"content-type", b"").lower()
+        json = bytearray()
         received = 0
         deadline: float | None = None
-        complete = False
+        complete = started = False
 
         async def limited_receive() -> Message:
             nonlocal received, deadline, complete
@@ -50,52 +57,37 @@ class BodyLimitMiddleware:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(
+                raise BodyError(
                     408, f"The request body took longer than {self.timeout:g} seconds.", CLOSE
                 ) from None
-            received += len(message.get("body", b""))
+            chunk = message.get("body", b"")
+            received += len(chunk)
             complete = not message.get("more_body", False)
-            if received > self.max_body_size:
-                raise HTTPException(
-                    413, f"The request body exceeds {self.max_body_size} bytes.", CLOSE
-                )
-            return message
-
-        await self.app(scope, limited_receive, send)
-
-
-class JSONLimitMiddleware:
-    """Rejects JSON bodies that contain too many values with status 413.
-
-    Each value can be invalid, and the event loop is blocked while FastAPI lists all errors.
-    """
-
-    def __init__(self, app: ASGIApp, max_values: int) -> None:
-        self.app = app
-        self.max_values = max_values
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle an ASGI connection."""
-        headers = dict(scope.get("headers", ()))
-        if scope["type"] != "http" or b"json" not in headers.get(b"content-type", b"").lower():
-            await self.app(scope, receive, send)
-            return
-
-        body = bytearray()
-
-        async def limited_receive() -> Message:
-            message = await receive()
-            if message["type"] == "http.request":
-                body.extend(message.get("body", b""))
-                if not message.get("more_body", False) and self._is_too_much(bytes(body)):
-                    raise HTTPException(
+            if received > self.max_size:
+                raise BodyError(413, f"The request body exceeds {self.max_size} bytes.", CLOSE)
+            if is_json:
+                json.extend(chunk)
+                if complete and _has_more_values(json, self.max_values):
+                    raise BodyError(
                         413, f"The request body contains more than {self.max_values} values."
                     )
             return message
 
-        await self.app(scope, limited_receive, send)
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
 
-    def _is_too_much(self, body: bytes) -> bool:
-        if body.count(b",") < self.max_values:
-            return False
-        return STRING.sub(b"", body).count(b",") >= self.max_values  # the precise number
+        try:
+            await self.app(scope, limited_receive, watched_send)
+        except BodyError as error:  # a middleware of the service read the body
+            if started:
+                raise
+            response = await http_error(Request(scope), error)
+            await response(scope, receive, send)
+
+
+def _has_more_values(json: bytearray, limit: int) -> bool:
+    if json.count(b",") < limit:
+        return False
+    return STRING.sub(b"", json).count(b",") >= limit  # without the commas in strings

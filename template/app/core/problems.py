@@ -44,6 +44,7 @@ class ProblemError(Exception):
         members: values of the further members.
 
     Raises:
+        TypeError: a member is unknown.
         pydantic.ValidationError: a member is missing or has the wrong type.
     """
 
@@ -57,7 +58,10 @@ class ProblemError(Exception):
 
     def __init__(self, detail: str | None = None, **members: Any) -> None:
         self.detail = detail or self.detail
-        self.problem = _model(type(self))(detail=self.detail, **members)
+        model = _model(type(self))
+        if unknown := members.keys() - model.model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no member {', '.join(sorted(unknown))}.")
+        self.problem = model(detail=self.detail, **members)
         vars(self).update(members)
         super().__init__(self.detail)
 

@@ -22,7 +22,7 @@ class UnstorableError(ValueError):
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A time with a time zone, to the microsecond; it comes back in UTC."""
+    """A time with a time zone, to the microsecond; returned in UTC."""
 
     impl = dialect.DATETIME
     cache_ok = True
@@ -31,13 +31,16 @@ class UTCDateTime(TypeDecorator[datetime]):
         """Convert a value to UTC.
 
         Raises:
-            UnstorableError: the value has no time zone.
+            UnstorableError: the value has no time zone, or is out of range in UTC.
         """
         if value is None:
             return None
         if value.utcoffset() is None:
             raise UnstorableError("A time without a time zone cannot be stored.")
-        value = value.astimezone(UTC)
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            raise UnstorableError("A time is out of range.") from None
         return value if dialect.DATETIME.timezone else value.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
@@ -54,7 +57,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | int | None, _: Dialect) -> Any:
-        """Return a number as the driver takes it.
+        """Convert a number for the driver.
 
         Raises:
             UnstorableError: the database would round the number, or cannot store it.
@@ -62,7 +65,9 @@ class ExactDecimal(TypeDecorator[Decimal]):
         if value is None:
             return None
         number = Decimal(value)
-        if not number.is_finite() or abs(number) >= 10 ** (dialect.DIGITS - dialect.PLACES):
+        if not number.is_finite():
+            raise UnstorableError("A number is not finite.")
+        if abs(number) >= 10 ** (dialect.DIGITS - dialect.PLACES):
             digits = dialect.DIGITS - dialect.PLACES
             raise UnstorableError(f"A number has more than {digits} digits before the point.")
         if number != round(number, dialect.PLACES):
@@ -85,7 +90,7 @@ def check_values(*, context: Any, **_: object) -> None:
             column, or an integer is out of range.
     """
     compiled = getattr(context, "compiled", None)
-    # A large insert runs in batches, each with the values of all.
+    # A large INSERT runs in batches, but the context contains the values of all of them.
     if not isinstance(compiled, SQLCompiler) or hasattr(context, "values_checked"):
         return
     context.values_checked = True
@@ -96,7 +101,8 @@ def check_values(*, context: Any, **_: object) -> None:
         for name, value in values.items():
             # Several rows of an INSERT, and the elements of a list, are numbered.
             stem = name.rpartition("_")[0]
-            column = stem if isinstance(statement, Insert) and stem in columns else name
+            numbered = name not in columns and isinstance(statement, Insert) and stem in columns
+            column = stem if numbered else name
             kind = types.get(name) or types.get(stem, NULLTYPE)
             if fault := _fault(kind, value, stored=column in columns):
                 what = column if column in columns else "A value"

@@ -247,9 +247,11 @@ def shared_data(engine: AsyncEngine) -> SharedData:
     @asynccontextmanager
     async def shared_data() -> AsyncIterator[AsyncSession]:
         before = await Contents.of(engine)
-        async with create_session_factory(engine)() as session:
-            yield session
-        await before.restore(engine)
+        try:
+            async with create_session_factory(engine)() as session:
+                yield session
+        finally:
+            await before.restore(engine)
 
     return shared_data
 

@@ -227,10 +227,10 @@ async def reload(session: AsyncSession) -> None:
             )
             .execution_options(populate_existing=True)
         )
-        found = (await session.scalars(statement)).unique().all()
+        found = {id(instance) for instance in (await session.scalars(statement)).unique()}
         for instance in instances:
             # A cascade can already have removed it from the session.
-            if instance not in found and instance in session:
+            if id(instance) not in found and instance in session:
                 session.expunge(instance)
     await session.commit()
 

@@ -13,7 +13,9 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 def example() -> list[tuple[bool, str, str]]:
     """Return for each setting whether it is commented out, its name and its value."""
-    lines = re.findall(r"^(# )?([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+    lines = re.findall(
+        r"^(# )?([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     return [(bool(comment), name, value) for comment, name, value in lines]
 
 

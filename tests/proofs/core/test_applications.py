@@ -89,6 +89,26 @@ async def test_custom_error_handler_takes_precedence(settings: CoreSettings) -> 
         assert (await client.get("/nowhere")).json()["status"] == 404
 
 
+@pytest.mark.parametrize("key", [500, Exception])
+async def test_custom_handler_of_unexpected_errors_takes_precedence(
+    settings: CoreSettings, key: int | type[Exception]
+) -> None:
+    app = FastAPI()
+
+    @app.exception_handler(key)
+    async def own(request: Request, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("own", 500)
+
+    create_app(settings, app)
+
+    @app.get("/proofs/bug")
+    async def bug() -> None:
+        raise ZeroDivisionError
+
+    async with running(app) as client:
+        assert (await client.get("/proofs/bug")).text == "own"
+
+
 async def test_custom_lifespan_can_use_the_database(settings: CoreSettings) -> None:
     seen: list[object] = []
 

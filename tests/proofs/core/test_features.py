@@ -86,6 +86,14 @@ def install(app):
         return response
 """
 
+INSTALL_READING = """
+def install(app):
+    @app.middleware("http")
+    async def read(request, proceed):
+        await request.body()
+        return await proceed(request)
+"""
+
 AddFeature = Callable[..., None]
 
 
@@ -270,6 +278,18 @@ async def test_feature_adds_middleware_and_error_handlers(
     assert response.headers.get_list("X-Order") == ["visitors", "waiters"]
     assert closed.headers["X-Request-ID"]
     assert [(line["path"], line["status"]) for line in logs] == [("/closed", 418)]
+
+
+async def test_middleware_of_a_feature_is_limited(
+    add_feature: AddFeature, settings: CoreSettings
+) -> None:
+    add_feature("visitors", install=INSTALL_READING)
+    app = create_app(settings.model_copy(update={"max_body_size": 10}))
+
+    async with running(app) as client:
+        response = await client.post("/nowhere", content=b"x" * 11)
+
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize(

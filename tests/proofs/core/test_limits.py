@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastapi import Request
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI, Request, Response
+from starlette.middleware.base import BaseHTTPMiddleware
 
 import tests.core
 from app.core import CoreSettings
-from app.core.limits import BodyLimitMiddleware
+from app.core.limits import STRING, BodyLimitMiddleware
 from tests.proofs.kit import create_app, running
 
 
@@ -32,7 +32,7 @@ async def test_body_up_to_the_limit_is_accepted(
         assert response.json() == length
 
 
-async def test_chunks_count_toward_the_limit() -> None:
+async def test_chunks_count_toward_the_limit(settings: CoreSettings) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for _ in range(3):
             received.append((await receive())["body"])
@@ -40,16 +40,50 @@ async def test_chunks_count_toward_the_limit() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"12345", "more_body": True}
 
-    async def send(message: Any) -> None:
-        raise AssertionError(message)
-
     received: list[bytes] = []
-    with pytest.raises(HTTPException, match="exceeds 10 bytes"):
-        await BodyLimitMiddleware(app, 10, 60)({"type": "http"}, receive, send)
+    started: list[int] = []
+
+    async def send(message: Any) -> None:
+        started.append(message.get("status", 0))
+
+    limited = BodyLimitMiddleware(app, settings.model_copy(update={"max_body_size": 10}))
+    await limited({"type": "http", "headers": []}, receive, send)
     assert received == [b"12345"] * 2
+    assert started[0] == 413
 
 
-async def test_only_http_is_limited() -> None:
+async def test_middleware_can_read_the_body(settings: CoreSettings) -> None:
+    """It is outside of the handlers of exceptions."""
+
+    class Reading(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Any) -> Response:
+            await request.body()
+            response: Response = await call_next(request)
+            return response
+
+    app = FastAPI()
+    app.add_middleware(Reading)
+    app = create_app(settings.model_copy(update={"max_body_size": 10}), app)
+
+    @app.post("/length")
+    async def measure(request: Request) -> int:
+        return len(await request.body())
+
+    async with running(app) as client:
+        fits = await client.post("/length", content=b"x" * 10)
+        too_large = await client.post("/length", content=b"x" * 11)
+
+    assert fits.json() == 10
+    assert too_large.status_code == 413
+    assert too_large.headers["Content-Type"] == "application/problem+json"
+
+
+def test_unterminated_strings_are_skipped() -> None:
+    """A search for the end of each would take hours for a body of 1 MB."""
+    assert STRING.sub(b"", b'[1, "a,\\"b", 2, "c,' + b'\\",' * 10) == b"[1, , 2, "
+
+
+async def test_only_http_is_limited(settings: CoreSettings) -> None:
     seen: list[Any] = []
 
     async def app(*arguments: Any) -> None:
@@ -62,7 +96,7 @@ async def test_only_http_is_limited() -> None:
         raise AssertionError(message)
 
     scope = {"type": "websocket"}
-    await BodyLimitMiddleware(app, 10, 60)(scope, receive, send)
+    await BodyLimitMiddleware(app, settings)(scope, receive, send)
 
     assert seen == [scope, receive, send]
 

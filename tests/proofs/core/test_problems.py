@@ -105,6 +105,8 @@ def test_members_are_attributes_and_checked() -> None:
         SoldOutError()
     with pytest.raises(ValidationError):
         SoldOutError(waiting="many")
+    with pytest.raises(TypeError, match="SoldOutError has no member typo"):
+        SoldOutError(waiting=1, typo=2)
 
 
 async def test_problems_are_documented_on_their_route(client: AsyncClient) -> None:

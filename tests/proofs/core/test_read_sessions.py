@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from httpx2 import AsyncClient
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core import CoreSettings, ReadSessionDep, SessionDep, SessionFactory
@@ -178,6 +178,10 @@ async def test_read_session_can_read(
         assert await session.get(Item, item.id)
         assert await session.scalar(text("select name from proof_items")) == "lamp"
         assert await session.scalar(text("WITH x AS (SELECT 1 AS one) SELECT one FROM x")) == 1
+        assert await session.scalar(text("/* report */ SELECT 1")) == 1
+        assert await session.scalar(func.count())
+        statement = select(Item).from_statement(text("SELECT * FROM proof_items"))
+        assert (await session.scalars(statement)).one().name == "lamp"
         async with session.begin_nested():
             assert await session.scalar(select(Item.name)) == "lamp"
         await session.rollback()

@@ -141,6 +141,8 @@ def add_routes(app: FastAPI) -> None:
     [
         ({"at": "2026-01-02T03:04:05"}, "A time without a time zone cannot be stored."),
         ({"paid": "0.0000001"}, "A number has more than 6 decimal places."),
+        ({"at": "9999-12-31T23:59:59-01:00"}, "A time is out of range."),
+        ({"paid": "NaN"}, "A number is not finite."),
         ({"guest": "K" * 21}, "guest has more than 20 characters."),
         ({"guest": "K\0"}, "guest contains characters that cannot be stored."),
         ({"guest": "K\ud800"}, "guest contains characters that cannot be stored."),
@@ -253,7 +255,7 @@ async def test_forgotten_flush_is_named_in_the_log(client: AsyncClient) -> None:
         response = await client.post("/forgotten-flush")
 
     assert response.status_code == 500
-    assert any("Flush the session" in entry["event"] for entry in logs)
+    assert any("flush the session" in entry["event"] for entry in logs)
 
 
 async def test_unexpected_error_closes_the_connection(client: AsyncClient) -> None:

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import ARRAY, JSON, Connection, Enum, String, column, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
@@ -44,6 +45,16 @@ def test_other_errors_are_permanent(code: str | None) -> None:
     assert not is_unavailable(raised(code))
     assert is_unavailable(raised(code, invalidated=True))
     assert error_code(raised(code)) == code
+
+
+@pytest.mark.parametrize(("code", "temporary"), [("XX000", True), ("XX001", False)])
+def test_corruption_is_permanent(code: str, temporary: bool) -> None:
+    """Both are the same class of errors to SQLAlchemy."""
+    kind: Any = AsyncAdapt_asyncpg_dbapi.InternalServerError
+    orig = kind("", Exception())
+    orig.sqlstate = code
+
+    assert is_unavailable(DBAPIError("SELECT 1", {}, orig)) is temporary
 
 
 @pytest.mark.parametrize(

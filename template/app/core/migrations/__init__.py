@@ -132,7 +132,9 @@ def _is_of_service(
 
 def _schemas() -> set[str | None]:
     """Return the schemas of the models, and of migrations, whose models can have been removed."""
-    sources = "".join(Path(script.path).read_text() for script in context.script.walk_revisions())
+    sources = "".join(
+        Path(script.path).read_text(encoding="utf-8") for script in context.script.walk_revisions()
+    )
     migrated = re.findall(r"""\bschema=["'](.+?)["']""", sources)
     return {*migrated, *(table.schema for table in Base.metadata.tables.values())}
 

@@ -35,7 +35,7 @@ CONNECTION_LIFETIME = 3600
 """Seconds; less than the server's wait_timeout, after which it closes idle connections."""
 
 GRACE = 1.2
-"""How much later than the server the client gives up a statement, as a factor."""
+"""The client's statement timeout, as a multiple of the server's."""
 
 UNAVAILABLE = frozenset(
     {1040, 1053, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 3024, 4031}
@@ -48,8 +48,8 @@ MISSING_VALUE = 1048
 FAILED_CHECK = frozenset({3819, 4025})
 """MySQL's and MariaDB's errors for a check constraint."""
 
-UNSTORABLE = frozenset({1264, 1366, 1406})
-"""Out of range, characters that cannot be stored, and too long."""
+UNSTORABLE = frozenset({1264, 1366, 1406, 3140})
+"""Out of range, characters that cannot be stored, too long, and invalid JSON."""
 
 CONSTRAINT = re.compile(
     r"for key '(?:[^']*\.)?(?P<key>[^'.]+)'\W*$|(?:CONSTRAINT|constraint) [`'](?P<name>[^`']+)[`']"
@@ -119,7 +119,7 @@ def create_engine(
         @event.listens_for(engine.sync_engine, "connect")
         def reject_writes(connection: Any, _: Any) -> None:
             cursor = connection.cursor()
-            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.close()
 
     return engine

@@ -29,7 +29,7 @@ CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
 GRACE = 1.2
-"""How much later than the server the client gives up a statement, as a factor."""
+"""The client's statement timeout, as a multiple of the server's."""
 
 UNAVAILABLE = ("08", "25P03", "57014", "57P0", "53300", "40001", "40P01", "55P03")
 """Connection errors, shutdown, crash, startup and too many connections; serialization
@@ -46,6 +46,9 @@ CHANGED = (
     AsyncAdapt_asyncpg_dbapi.InternalServerError,
 )
 """A migration changed a column or a type. After this error, SQLAlchemy prepares statements again."""
+
+CORRUPTED = frozenset({"XX001", "XX002"})
+"""Errors that asyncpg derives from InternalServerError, but that are not temporary."""
 
 URL_OPTIONS = frozenset(
     {
@@ -166,6 +169,6 @@ def is_unavailable(error: DBAPIError) -> bool:
     """Return whether the error is temporary, so that retrying may succeed."""
     return (
         error.connection_invalidated
-        or isinstance(error.orig, CHANGED)
+        or (isinstance(error.orig, CHANGED) and error_code(error) not in CORRUPTED)
         or (error_code(error) or "").startswith(UNAVAILABLE)
     )

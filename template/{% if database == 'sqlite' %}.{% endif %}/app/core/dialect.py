@@ -28,13 +28,13 @@ URL_EXAMPLE = f"{DRIVER}:///path/to/file.db"
 DATETIME = DateTime()
 
 DIGITS, PLACES = 15, 6
-"""SQLite stores doubles, which have no more digits."""
+"""SQLite stores doubles, which are exact for up to 15 digits."""
 DECIMAL = Numeric(DIGITS, PLACES, asdecimal=False)
 
 LARGEST_INTEGER = 2**63 - 1
 
 INSTRUCTIONS = 100_000
-"""Number of SQLite's instructions, some milliseconds, between two looks at the clock."""
+"""Virtual machine instructions, a few milliseconds, between checks of the deadline."""
 
 UNAVAILABLE = frozenset(
     {
