@@ -138,6 +138,8 @@ def fault(command: str, project: Project, inside: Path) -> str | None:
 
 
 def _fault_of_run(words: list[str], project: Project, inside: Path) -> str | None:
+    if words[0] == "--with":
+        words = words[2:]
     program, *arguments = words
     match program:
         case "pytest":

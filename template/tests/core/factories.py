@@ -5,7 +5,7 @@ import string
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from random import Random
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from polyfactory.factories.sqlalchemy_factory import SQLAlchemyFactory
 from polyfactory.field_meta import FieldMeta
@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 T = TypeVar("T")
 
 
-class ModelFactory(SQLAlchemyFactory[T], Generic[T]):
+class ModelFactory(SQLAlchemyFactory[T]):
     """Builds objects of a model: `class NoteFactory(ModelFactory[Note])`.
 
     A column gets a random value only if it needs one: not if it is nullable, has a default
