@@ -116,6 +116,10 @@ def fault(command: str, project: Project, inside: Path) -> str | None:
             return _fault_of_run([each for each in rest if each != "--no-dev"], project, inside)
         case ["uv", "sync", *options]:
             return None if set(options) <= {"--no-dev", "--locked"} else "unknown option of uv sync"
+        case ["uvx", "--from", _, "prewired", command, *options]:
+            module = (ROOT / "prewired" / "cli.py").read_text(encoding="utf-8")
+            is_known = f"def {command}(" in module and not options
+            return None if is_known else f"no command prewired {command}"
         case ["uvx", "copier", *rest] | ["copier", *rest]:
             return _fault_of_copier(rest, project)
         case ["uvx", "pre-commit", "install"] | ["python3", "-m", "venv", _]:
@@ -138,8 +142,8 @@ def fault(command: str, project: Project, inside: Path) -> str | None:
 
 
 def _fault_of_run(words: list[str], project: Project, inside: Path) -> str | None:
-    if words[0] == "--with":
-        words = words[2:]
+    if words[:3] == ["--with", "pytest-cov", "pytest"]:
+        words = ["pytest", *(word for word in words[3:] if word != "--cov")]
     program, *arguments = words
     match program:
         case "pytest":
@@ -247,6 +251,7 @@ WRONG = {
     "uv run my-service db revision --mesage x": "no option --mesage",
     "uv run fastapi deev": "no command fastapi deev",
     "uvx copier upgrade": "copier has no command upgrade",
+    "uvx --from ADDRESS prewired upgrade": "no command prewired upgrade",
     "uvx copier copy --default a b": "unknown option --default",
     "uvx copier update --data databse=mysql": "no question or file databse=mysql",
     "cp .env.exmaple .env": "no file .env.exmaple",

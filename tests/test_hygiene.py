@@ -190,6 +190,6 @@ def test_template_does_not_require_trust() -> None:
     # The minimum version is the version that this suite runs.
     required = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (copier,) = (
-        each for each in required["dependency-groups"]["dev"] if each.startswith("copier>=")
+        each for each in required["project"]["dependencies"] if each.startswith("copier>=")
     )
     assert settings["_min_copier_version"] == copier.removeprefix("copier>=")

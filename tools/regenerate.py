@@ -1,4 +1,4 @@
-"""Regenerate tests/golden/ and the generated parts of README.md."""
+"""Regenerate tests/golden/, tests/public_names.txt and the generated parts of README.md."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.fragments import README, filled, fragments
 from support.golden import GOLDEN, golden_files
+from support.public import RECORD, record
 from support.rendering import Renders, snapshot
 
 
@@ -17,6 +18,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="regenerate-", ignore_cleanup_errors=True) as folder:
         render = Renders(snapshot(Path(folder, "template")), Path(folder, "renders"))
         files = {GOLDEN / name: text for name, text in golden_files(render).items()}
+        files[RECORD] = record(render)
         files[README] = filled(README.read_text(encoding="utf-8"), fragments(render))
     GOLDEN.mkdir(exist_ok=True)
     for path in GOLDEN.iterdir():

@@ -1,0 +1,1 @@
+"""The command `prewired`, which creates services from the template and updates them."""

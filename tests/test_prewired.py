@@ -1,0 +1,649 @@
+"""The command `prewired`: it never loses a line, and never leaves an update half done."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prewired.errors import PrewiredError
+from prewired.git import Git, GitError
+from prewired.merging import Plan, apply, merge
+from prewired.notes import between
+from prewired.project import ANSWERS, JOURNAL, Project
+from support.personas import begin, conflicts, read, save
+from support.programs import Finished, environment, run
+from support.releases import SYNTHETIC, History
+from support.rendering import COMMITTER, git, once, texts_in
+
+COMMAND = str(Path(sys.prefix) / "bin" / "prewired")
+MINE = "# Mine.\n"
+
+DONE, REFUSED, TO_RESOLVE = 0, 1, 3
+
+
+def prewired(folder: Path, *arguments: str, **variables: str) -> Finished:
+    """Run the command in a folder."""
+    env = environment(**COMMITTER, **variables)
+    return run(COMMAND, *arguments, cwd=folder, env=env, check=False)
+
+
+def update(folder: Path, *arguments: str, **variables: str) -> Finished:
+    """Run `prewired update --defaults`."""
+    return prewired(folder, "update", "--defaults", *arguments, **variables)
+
+
+def state(project: Path) -> tuple[dict[str, str], str]:
+    """Return the files of a project, and what git says about them."""
+    return read(project), git(project, "status", "--porcelain")
+
+
+@pytest.fixture(scope="session")
+def rendered(history: History, shared_folder: Path) -> Path:
+    """A committed project of an older release."""
+
+    def make(folder: Path) -> None:
+        history.at(SYNTHETIC).render(folder)
+        begin(folder)
+
+    return once(shared_folder / "prewired", make)
+
+
+@pytest.fixture
+def project(rendered: Path, tmp_path: Path) -> Path:
+    """The same, for one test."""
+    return Path(shutil.copytree(rendered, tmp_path / "service", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def newest(history: History, shared_folder: Path) -> dict[str, str]:
+    """The files of a fresh project."""
+    return texts_in(once(shared_folder / "newest", lambda folder: history.current.render(folder)))
+
+
+def test_unchanged_project_becomes_a_fresh_one(project: Path, newest: dict[str, str]) -> None:
+    """Except for files of the owner that the template added since."""
+    finished = update(project)
+
+    assert finished.exit_code == DONE, finished.report()
+    assert read(project) == {
+        path: text for path, text in newest.items() if path != "app/songs/README.md"
+    }
+    assert "README.md" in finished.stdout
+    assert update(project).exit_code == REFUSED  # not committed yet
+    save(project)
+    assert "is up to date" in update(project).stdout
+
+
+def test_owners_changes_are_kept(project: Path) -> None:
+    """Added lines, moved, deleted and new files are as the owner left them, and updated."""
+    append(project / "app" / "main.py", MINE)
+    append(project / "app" / "core" / "limits.py", MINE)
+    git(project, "mv", "README.md", "docs.md")
+    (project / "tests" / "core" / "test_migrations.py").unlink()
+    (project / "app" / "notes").mkdir()
+    (project / "app" / "notes" / "models.py").write_text(MINE)
+    save(project)
+
+    finished = update(project)
+
+    assert finished.exit_code == DONE, finished.report()
+    files = read(project)
+    assert files["app/main.py"].endswith(MINE)
+    assert files["app/core/limits.py"].startswith('"""Limits for requests."""')
+    assert files["app/core/limits.py"].endswith(MINE)
+    assert files["app/notes/models.py"] == MINE
+    assert "## Getting started\n" in files["docs.md"]
+    assert files.keys().isdisjoint({"README.md", "tests/core/test_migrations.py"})
+    assert "tests/core/test_settings.py" in files
+
+
+def test_deleted_file_that_the_template_changed_is_named(project: Path) -> None:
+    """It stays deleted."""
+    (project / "app" / "core" / "limits.py").unlink()
+    save(project)
+
+    finished = update(project)
+
+    assert finished.exit_code == DONE
+    assert "app/core/limits.py stays deleted" in finished.stdout
+    assert not (project / "app" / "core" / "limits.py").exists()
+
+
+def test_conflict_is_left_to_git(project: Path) -> None:
+    """The file has markers, git lists it as unmerged, and `git reset --hard` gives up."""
+    file = project / "app" / "core" / "limits.py"
+    text = file.read_text()
+    file.write_text(text.replace("Limits of requests.", "My limits."))
+    save(project)
+    before = read(project)
+
+    finished = update(project)
+
+    assert finished.exit_code == TO_RESOLVE
+    assert conflicts(project) == {"app/core/limits.py"}
+    assert "<<<<<<< yours\n" in file.read_text()
+    assert ">>>>>>> the template's\n" in file.read_text()
+    assert "To resolve, between the markers <<<<<<< and >>>>>>>: app/core/limits.py" in (
+        finished.stdout
+    )
+    git(project, "reset", "--quiet", "--hard")
+    assert read(project) == before
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_file_that_the_template_dropped_is_kept_if_it_was_changed(
+    history: History, project: Path, tmp_path: Path, changed: bool
+) -> None:
+    """Copier would delete it without a word."""
+    template = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", str(history.path), str(template))
+    git(template, "checkout", "--quiet", history.target)
+    (template / "template" / "app" / "core" / "limits.py").unlink()
+    save(template)
+    git(template, "tag", "v9.0.0")
+    answers = project / ANSWERS
+    answers.write_text(answers.read_text().replace(str(history.path), str(template)))
+    if changed:
+        append(project / "app" / "core" / "limits.py", MINE)
+    save(project)
+
+    finished = update(project)
+
+    assert finished.exit_code == (TO_RESOLVE if changed else DONE), finished.report()
+    kept = project / "app" / "core" / "limits.py"
+    assert kept.exists() == changed
+    if changed:
+        assert kept.read_text().endswith(MINE)
+        assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [
+            "app/core/limits.py"
+        ]
+
+
+def append(file: Path, text: str) -> None:
+    """Add text to a file."""
+    file.write_text(file.read_text() + text)
+
+
+def ignored_by_an_outer_repository(project: Path) -> None:
+    """The README's first commands run in a clone of the template, for example."""
+    shutil.rmtree(project / ".git")
+    (project.parent / ".gitignore").write_text("service\n")
+    begin(project.parent)
+
+
+def dirty(project: Path) -> None:
+    """A change is not committed."""
+    append(project / "app" / "core" / "limits.py", MINE)
+
+
+def staged(project: Path) -> None:
+    """A change is in the index."""
+    dirty(project)
+    git(project, "add", "--all")
+
+
+def merging_another_branch(project: Path) -> None:
+    """A merge is in progress, without any change."""
+    for number, name in enumerate(("one", "two")):
+        git(project, "checkout", "--quiet", "-b", name, "main")
+        (project / "notes.txt").write_text(f"{number}\n")
+        save(project)
+    with pytest.raises(AssertionError):
+        git(project, "merge", "--quiet", "one")
+    (project / "notes.txt").write_text("both\n")
+    git(project, "checkout", "--quiet", "HEAD", "--", "notes.txt")
+
+
+def untracked_file_in_the_way(project: Path) -> None:
+    """A file that git does not know has the name of a new one."""
+    (project / "tests" / "core" / "test_settings.py").write_text(MINE)
+
+
+def ignored_file_in_the_way(project: Path) -> None:
+    """`git status` does not list the file."""
+    (project / ".git" / "info" / "exclude").write_text("test_settings.py\n")
+    untracked_file_in_the_way(project)
+
+
+def file_in_place_of_a_folder(project: Path) -> None:
+    """A folder of the template is a file."""
+    shutil.rmtree(project / "tests" / "core")
+    save(project)
+    (project / "tests" / "core").write_text(MINE)
+
+
+def assumed_unchanged(project: Path) -> None:
+    """Git was told not to look at a changed file."""
+    git(project, "update-index", "--assume-unchanged", "app/core/limits.py")
+    dirty(project)
+
+
+def skipped_in_the_work_tree(project: Path) -> None:
+    """The same, with the other flag."""
+    git(project, "update-index", "--skip-worktree", "app/core/limits.py")
+    dirty(project)
+
+
+def answers(change: Callable[[str], str]) -> Callable[[Path], None]:
+    """Return a function that changes the answers file, and commits it."""
+
+    def damage(project: Path) -> None:
+        file = project / ANSWERS
+        file.write_text(change(file.read_text()))
+        save(project)
+
+    return damage
+
+
+REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no repository": (lambda project: shutil.rmtree(project / ".git"), "not in a git repository"),
+    "no commit": (
+        lambda project: git(project, "update-ref", "-d", "HEAD"),
+        f"git does not track {ANSWERS} here",
+    ),
+    "ignored": (ignored_by_an_outer_repository, f"git does not track {ANSWERS} here"),
+    "dirty": (dirty, "changes that are not committed: app/core/limits.py"),
+    "staged": (staged, "changes that are not committed: app/core/limits.py"),
+    "merge": (merging_another_branch, "A merge is in progress"),
+    "untracked": (untracked_file_in_the_way, "tests/core/test_settings.py. Move or commit"),
+    "ignored file": (ignored_file_in_the_way, "tests/core/test_settings.py. Move or commit"),
+    "file for a folder": (file_in_place_of_a_folder, "Move or commit yours"),
+    "assumed unchanged": (assumed_unchanged, "app/core/limits.py differs from its last commit"),
+    "skipped": (skipped_in_the_work_tree, "app/core/limits.py differs from its last commit"),
+    "no answers": (lambda project: (project / ANSWERS).unlink(), "is no service of this template"),
+    "lost line": (
+        answers(lambda text: text.replace("database: sqlite\n", "")),
+        f"{ANSWERS} lacks database: restore it",
+    ),
+    "markers": (answers(lambda text: f"<<<<<<< a\n{text}"), f"{ANSWERS} cannot be read"),
+    "empty": (answers(lambda _: ""), f"{ANSWERS} contains no answers"),
+    "not a mapping": (answers(lambda _: "- 1\n"), f"{ANSWERS} contains no answers"),
+    "too old": (
+        answers(lambda text: text.partition("_answered")[0]),
+        "Services of releases before 0.8 cannot be updated",
+    ),
+    "unknown release": (
+        answers(lambda text: text.replace(SYNTHETIC, "v0.0.2")),
+        "The template cannot be rendered at v0.0.2",
+    ),
+    "unknown address": (
+        answers(lambda text: text.replace("_src_path: ", "_src_path: /nowhere")),
+        "cannot be reached",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_update_is_refused_in_one_sentence(project: Path, name: str) -> None:
+    """Nothing is changed then."""
+    spoil, sentence = REFUSALS[name]
+    spoil(project)
+    before = texts_in(project)
+
+    finished = update(project)
+
+    assert finished.exit_code == REFUSED, finished.report()
+    assert sentence in finished.stderr.replace("\n", " ")
+    assert finished.stderr.startswith("Error: ")
+    assert finished.stderr.count("\n") == 1
+    assert texts_in(project) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--to", "v99.0.0"), "The template cannot be rendered at v99.0.0"),
+        (("--data", "database=oracle"), "oracle"),
+        (("--data", "database"), "write --data NAME=ANSWER"),
+    ],
+)
+def test_wrong_option_is_refused(project: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    """Nothing is changed then."""
+    before = state(project)
+
+    finished = update(project, *arguments)
+
+    assert finished.exit_code == REFUSED, finished.report()
+    assert sentence in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert state(project) == before
+
+
+SETTINGS = """
+[core]
+    autocrlf = true
+    fsmonitor = true
+    quotePath = true
+    splitIndex = true
+    hooksPath = {hooks}
+    attributesFile = {attributes}
+[apply]
+    whitespace = fix
+[commit]
+    gpgSign = true
+[diff]
+    noprefix = true
+    external = false
+    mnemonicPrefix = true
+    renames = false
+[merge]
+    conflictStyle = zdiff3
+    renames = false
+    ff = only
+[status]
+    showUntrackedFiles = no
+    short = true
+[color]
+    ui = always
+[user]
+    useConfigOnly = true
+"""
+
+
+def test_settings_of_git_make_no_difference(project: Path, tmp_path: Path) -> None:
+    """Neither do variables of the environment."""
+    append(project / "app" / "core" / "limits.py", MINE)
+    git(project, "mv", "README.md", "docs.md")
+    save(project)
+    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("post-checkout", "post-index-change", "reference-transaction"):
+        (hooks / name).write_text("#!/bin/sh\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    attributes = tmp_path / "attributes"
+    attributes.write_text("*.py text eol=crlf\n* filter=missing\n")
+    configuration = tmp_path / "configuration"
+    configuration.write_text(SETTINGS.format(hooks=hooks, attributes=attributes))
+
+    assert update(project).exit_code == DONE
+    strange = {"GIT_CONFIG_GLOBAL": str(configuration), "GIT_DIR": "/nowhere", "GIT_TRACE": "1"}
+    finished = update(other, **strange)
+
+    assert finished.exit_code == DONE, finished.report()
+    assert git(other, "write-tree") == git(project, "write-tree")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_update_is_undone_or_done(project: Path, seed: int) -> None:
+    """Ctrl-C and SIGTERM stop the command before it changes anything, and not afterwards."""
+    append(project / "app" / "core" / "limits.py", MINE)
+    save(project)
+    before = state(project)
+    chance = random.Random(seed)  # noqa: S311
+    number = chance.choice([signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+    process = subprocess.Popen(
+        [COMMAND, "update", "--defaults"],
+        cwd=project,
+        env=environment(**COMMITTER),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(chance.uniform(0.3, 3))
+    os.kill(process.pid, number)
+    process.wait(30)
+    time.sleep(0.5)  # git can still be running
+
+    if not (project / ".git" / JOURNAL).exists() and state(project) == before:
+        assert update(project).exit_code == DONE
+    else:
+        Project(project).recover()
+    files = read(project)
+    assert files["app/core/limits.py"].endswith(MINE)
+    assert not (project / ".git" / JOURNAL).exists()
+
+
+def planned(history: History, project: Path, folder: Path) -> Plan:
+    """Merge the newest release into a project, without changing it."""
+    for name, tag in (("base", SYNTHETIC), ("new", history.target)):
+        if not (folder / name).exists():
+            history.at(tag).render(folder / name)
+            for path in ("app/main.py", "app/settings.py", "app/asgi.py", "app/songs"):
+                target = folder / name / path
+                shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return merge(Project(project), folder / "base", folder / "new")
+
+
+def test_failed_update_is_undone(
+    history: History, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: git has written some files, and fails."""
+    before = state(project)
+    plan = planned(history, project, tmp_path)
+    call = Git.__call__
+
+    def fail(self: Git, *arguments: str, given: str | None = None) -> str:
+        if arguments[:3] == ("read-tree", "-m", "-u"):
+            (project / "app" / "core" / "limits.py").write_text('"""Lim')
+            raise GitError("git read-tree failed: No space left on device")
+        return call(self, *arguments, given=given)
+
+    monkeypatch.setattr(Git, "__call__", fail)
+    with pytest.raises(PrewiredError, match=r"Nothing was changed: .*No space left"):
+        apply(Project(project), plan)
+
+    assert state(project) == before
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_interrupted_update_is_undone_unless_a_file_was_edited(
+    history: History, project: Path, tmp_path: Path, edited: bool
+) -> None:
+    """Undoing it could lose a line of the owner."""
+    before = state(project)
+    plan = planned(history, project, tmp_path)
+    (project / ".git" / JOURNAL).write_text(f"{plan.before} {plan.after}")
+    new = git(project, "show", f"{plan.after}:README.md")
+    (project / "README.md").write_text(new[: len(new) // 2] + (MINE if edited else ""))
+
+    if edited:
+        with pytest.raises(PrewiredError, match=r"README\.md changed since"):
+            Project(project).recover()
+        assert (project / "README.md").read_text().endswith(MINE)
+    else:
+        Project(project).recover()
+        assert state(project) == before
+
+
+def test_interrupted_update_is_forgotten_after_a_commit(
+    history: History, project: Path, tmp_path: Path
+) -> None:
+    """Undoing it would undo the commit."""
+    plan = planned(history, project, tmp_path)
+    (project / ".git" / JOURNAL).write_text(f"{plan.before} {plan.after}")
+    append(project / "README.md", MINE)
+    save(project)
+    before = state(project)
+
+    Project(project).recover()
+
+    assert state(project) == before
+    assert not (project / ".git" / JOURNAL).exists()
+
+
+def test_part_of_a_repository_is_updated(rendered: Path, tmp_path: Path) -> None:
+    """Other parts can have changes that are not committed."""
+    shutil.copytree(rendered, tmp_path / "whole" / "services" / "songs")
+    shutil.rmtree(tmp_path / "whole" / "services" / "songs" / ".git")
+    (tmp_path / "whole" / "other.txt").write_text("old\n")
+    begin(tmp_path / "whole")
+    (tmp_path / "whole" / "other.txt").write_text(MINE)
+    service = tmp_path / "whole" / "services" / "songs"
+
+    finished = update(service)
+
+    assert finished.exit_code == DONE, finished.report()
+    assert (service / "tests" / "core" / "test_settings.py").exists()
+    assert (tmp_path / "whole" / "other.txt").read_text() == MINE
+    assert not (tmp_path / "whole" / "tests").exists()
+
+
+def test_work_tree_and_shallow_clone_are_updated(project: Path, tmp_path: Path) -> None:
+    """So are a sparse clone and a submodule."""
+    append(project / "app" / "main.py", MINE)
+    save(project)
+    git(project, "worktree", "add", "--quiet", str(tmp_path / "tree"))
+    git(tmp_path, "clone", "--quiet", "--depth=1", project.as_uri(), str(tmp_path / "shallow"))
+    git(tmp_path, "clone", "--quiet", "--sparse", project.as_uri(), str(tmp_path / "sparse"))
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    begin(outer)
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(project))
+
+    for folder in (tmp_path / "tree", tmp_path / "shallow", tmp_path / "sparse", outer / "service"):
+        finished = update(folder)
+        assert finished.exit_code == DONE, finished.report()
+        assert git(folder, "show", ":app/main.py").endswith(MINE)
+        assert git(folder, "show", ":tests/core/test_settings.py")
+
+
+def test_preview_changes_nothing(project: Path) -> None:
+    """It lists the files and shows the changed lines."""
+    before = state(project)
+
+    finished = prewired(project, "preview", "--defaults", "--diff")
+
+    assert finished.exit_code == DONE, finished.report()
+    assert "new       tests/core/test_settings.py" in finished.stdout
+    assert "changed   README.md" in finished.stdout
+    assert "-## Start\n+## Getting started" in finished.stdout
+    assert state(project) == before
+
+
+def test_answer_can_be_changed(project: Path) -> None:
+    """The command says which answers change."""
+    finished = update(project, "--data", "database=postgresql")
+
+    assert finished.exit_code == DONE, finished.report()
+    assert "database: postgresql, before: sqlite" in finished.stdout
+    assert "asyncpg" in (project / "pyproject.toml").read_text()
+
+
+def test_status_names_release_choices_and_changes(project: Path, history: History) -> None:
+    """Deleted files are changes, too."""
+    append(project / "app" / "core" / "limits.py", MINE)
+    (project / "LICENSE").unlink(missing_ok=True)
+    (project / "tests" / "core" / "test_migrations.py").unlink()
+    save(project)
+
+    finished = prewired(project, "status")
+
+    assert finished.exit_code == DONE, finished.report()
+    assert f"Release {SYNTHETIC}, newest {history.target}, of {history.path}" in finished.stdout
+    assert "database: sqlite (or postgresql, mysql)" in finished.stdout
+    assert finished.stdout.rstrip().endswith(
+        "template's files: app/core/limits.py, tests/core/test_migrations.py (deleted)"
+    )
+
+
+def test_new_creates_a_repository(history: History, tmp_path: Path) -> None:
+    """In an existing repository, it does not."""
+    arguments = ("--from", str(history.path), "--defaults", "--data", "project_name=Tea time")
+
+    finished = prewired(tmp_path, "new", "tea", *arguments)
+    again = prewired(tmp_path, "new", "tea", *arguments)
+    (tmp_path / "outer").mkdir()
+    begin(tmp_path / "outer")
+    inside = prewired(tmp_path / "outer", "new", "tea", *arguments)
+
+    assert finished.exit_code == DONE, finished.report()
+    assert "Tea time is ready." in finished.stdout
+    assert "uv run tea-time dev" in finished.stdout
+    assert again.exit_code == REFUSED
+    assert "tea is not empty" in again.stderr
+    assert "It is in a git repository: commit it." in inside.stdout
+    assert not (tmp_path / "outer" / "tea" / ".git").exists()
+
+
+def test_relative_address_is_stored_as_an_absolute_one(history: History, tmp_path: Path) -> None:
+    """Updates run in another folder."""
+    address = os.path.relpath(history.path, tmp_path)
+
+    assert prewired(tmp_path, "new", "tea", "--from", address, "--defaults").exit_code == DONE
+    assert f"_src_path: {history.path}\n" in (tmp_path / "tea" / ANSWERS).read_text()
+
+
+CHANGELOG = """# Changelog
+
+## [Unreleased]
+
+- Later.
+
+## [1.1.0] - 2026-02-01
+
+### Breaking
+
+- Rename a setting.
+
+### Added
+
+- Tea.
+
+## [1.0.1] - 2026-01-02
+
+### Fixed
+
+- A cup.
+
+## [1.0.0] - 2026-01-01
+
+### Added
+
+- Coffee.
+"""
+
+
+def test_changelog_lists_breaking_changes_first() -> None:
+    """It lists the releases between the two, newest first."""
+    urgent, others = between(CHANGELOG, "v1.0.0", "v1.1.0")
+
+    assert urgent == "1.1.0, breaking:\n\n- Rename a setting."
+    assert others == "1.1.0, added:\n\n- Tea.\n\n1.0.1, fixed:\n\n- A cup."
+    assert between(CHANGELOG, "v1.1.0", "v1.1.0") == ("", "")
+    assert between(CHANGELOG, "v1.0.0-3-gabcdef", "v1.1.0") == ("", "")
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_no_line_of_an_owner_is_lost(history: History, rendered: Path, data: st.DataObject) -> None:
+    """Random edits of random files: each line is still there, at worst in a conflict."""
+    folder = rendered.parent / "prewired-renders" / str(os.getpid())
+    folder.mkdir(parents=True, exist_ok=True)
+    project = folder / "service"
+    if not project.exists():
+        shutil.copytree(rendered, project, symlinks=True)
+    git(project, "reset", "--quiet", "--hard", "main")
+    git(project, "checkout", "--quiet", "--detach")
+    names = sorted(set(read(project)) - {ANSWERS})
+    written: dict[str, list[str]] = {}
+    for name in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True)):
+        lines = (project / name).read_text().splitlines(keepends=True)
+        first = data.draw(st.integers(0, len(lines)))
+        last = data.draw(st.integers(first, min(len(lines), first + 3)))
+        added = [
+            f"owner's line {number} of {name}\n" for number in range(data.draw(st.integers(1, 3)))
+        ]
+        (project / name).write_text("".join([*lines[:first], *added, *lines[last:]]))
+        written[name] = added
+    save(project)
+
+    plan = planned(history, project, folder)
+
+    for name, added in written.items():
+        text = git(project, "show", f"{plan.after}:{name}")
+        assert [line for line in added if line not in text] == []
