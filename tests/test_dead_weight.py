@@ -165,7 +165,7 @@ def test_idle_settings_are_found(broken: Path) -> None:
         "    def double(self) -> int: return 2 * self.page_size\n"
         '    log_format: Literal["auto",',
     )
-    change(broken, "app/core/install.py", "settings.max_body_size", "1_000_000")
+    change(broken, "app/core/limits.py", "settings.max_body_size", "1_000_000")
     assert idle_settings(broken) == ["max_body_size", "page_size"]
 
 
