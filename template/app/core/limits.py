@@ -1,4 +1,4 @@
-"""Limits for request bodies."""
+"""Limits for requests."""
 
 import asyncio
 import re
