@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from prewired.git import Git
 from prewired.merging import Plan, apply, check_way, merge
 from prewired.notes import Notes, choices, fetched, read_notes
 from prewired.project import ANSWERS, Project
-from prewired.template import answers_in, git_address, newest_release, render
+from prewired.template import answers_in, explained, git_address, newest_release, render
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -70,7 +69,7 @@ def new(
     if Path(address).exists():  # a relative path would mean another folder later
         address = str(Path(address).resolve())
     version = to or newest_release(git_address(address)) or "HEAD"
-    with _quiet():
+    with explained(version):
         copier.run_copy(
             address,
             folder,
@@ -276,13 +275,6 @@ def _answers(data: list[str] | None) -> dict[str, Any]:
 
 def _names(conflicts: dict[str, Any]) -> str:
     return ", ".join(sorted(conflicts))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _progress(text: str) -> None:

@@ -2,7 +2,8 @@
 
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,24 +77,35 @@ def render(
     """
     folder.mkdir()
     shutil.copy(project.folder / ANSWERS, folder)
+    with explained(version):
+        copier.run_recopy(
+            folder,
+            data=dict(data or {}),
+            vcs_ref=version,
+            defaults=not ask,
+            skip_answered=True,
+            overwrite=True,
+            quiet=True,
+            settings=copier.Settings(),
+        )
+    return folder
+
+
+@contextmanager
+def explained(version: str) -> Iterator[None]:
+    """Run Copier without its warnings, and turn its errors into sentences.
+
+    Raises:
+        PrewiredError: the version does not exist, or an answer is invalid.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            copier.run_recopy(
-                folder,
-                data=dict(data or {}),
-                vcs_ref=version,
-                defaults=not ask,
-                skip_answered=True,
-                overwrite=True,
-                quiet=True,
-                settings=copier.Settings(),
-            )
+            yield
         except Exception as error:  # Copier, Jinja and plumbum have no common base class
             raise PrewiredError(
                 f"The template cannot be rendered at {version}: {_sentence(error)}"
             ) from None
-    return folder
 
 
 def _sentence(error: Exception) -> str:

@@ -552,6 +552,7 @@ def test_new_creates_a_repository(history: History, tmp_path: Path) -> None:
 
     finished = prewired(tmp_path, "new", "tea", *arguments)
     again = prewired(tmp_path, "new", "tea", *arguments)
+    wrong = prewired(tmp_path, "new", "coffee", *arguments, "--data", "database=oracle")
     (tmp_path / "outer").mkdir()
     begin(tmp_path / "outer")
     inside = prewired(tmp_path / "outer", "new", "tea", *arguments)
@@ -561,6 +562,9 @@ def test_new_creates_a_repository(history: History, tmp_path: Path) -> None:
     assert "uv run tea-time dev" in finished.stdout
     assert again.exit_code == REFUSED
     assert "tea is not empty" in again.stderr
+    assert wrong.exit_code == REFUSED
+    assert wrong.stderr.startswith("Error: The template cannot be rendered")
+    assert not (tmp_path / "coffee").exists()
     assert "It is in a git repository: commit it." in inside.stdout
     assert not (tmp_path / "outer" / "tea" / ".git").exists()
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core import CoreSettings, cli, migrations
 from app.core.engine import open_engine
 from tests.proofs import kit, shop
+from tests.proofs.revisions import Revisions
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +56,12 @@ def migration_config(tmp_path: Path) -> Config:
     shutil.copytree(config.get_alembic_option("script_location") or "", tmp_path / "migrations")
     config.set_main_option("script_location", str(tmp_path / "migrations"))
     return config
+
+
+@pytest.fixture
+def revisions(scratch_engine: AsyncEngine, migration_config: Config) -> Revisions:
+    """Function that writes and runs migrations from models, on an empty database."""
+    return Revisions(scratch_engine, migration_config)
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,11 @@
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Integer, MetaData, Table
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.proofs.kit import table_names
 from tests.proofs.revisions import Revisions, models
-
-
-@pytest.fixture
-def revisions(scratch_engine: AsyncEngine, migration_config: Config) -> Revisions:
-    return Revisions(scratch_engine, migration_config)
 
 
 def table(metadata: MetaData, name: str, *targets: str, later: str | None = None) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import (
     ARRAY,
@@ -25,11 +24,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.migrations.dialect import OPTIONS
 from tests.proofs.revisions import Revisions, models
-
-
-@pytest.fixture
-def revisions(scratch_engine: AsyncEngine, migration_config: Config) -> Revisions:
-    return Revisions(scratch_engine, migration_config)
 
 
 def cars(*colors: str) -> MetaData:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Column, Date, Integer, Table, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -45,11 +44,6 @@ IGNORED = {
     ),
     "a type": ("proof_state", ["CREATE TYPE proof_state AS ENUM ('new')"]),
 }
-
-
-@pytest.fixture
-def revisions(scratch_engine: AsyncEngine, migration_config: Config) -> Revisions:
-    return Revisions(scratch_engine, migration_config)
 
 
 async def execute(engine: AsyncEngine, statements: list[str]) -> None:

@@ -1,8 +1,6 @@
 """Models in several schemas."""
 
-import pytest
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import (
     URL,
     Column,
@@ -22,11 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.core.database_server import clear
 from tests.core.isolation import Contents
 from tests.proofs.revisions import Revisions, models
-
-
-@pytest.fixture
-def revisions(scratch_engine: AsyncEngine, migration_config: Config) -> Revisions:
-    return Revisions(scratch_engine, migration_config)
 
 
 def define(metadata: MetaData, *, note: bool = False, circle: bool = True) -> list[Table]:

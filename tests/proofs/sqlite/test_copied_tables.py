@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Column, Integer, MetaData, String, Table, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,11 +15,6 @@ TRIGGER = (
 )
 INDEX = "CREATE INDEX proof_lower ON {table} (lower(name))"
 UPPER = "CREATE UNIQUE INDEX proof_upper ON {table} (id, upper(name)) WHERE id > 0"
-
-
-@pytest.fixture
-def revisions(scratch_engine: AsyncEngine, migration_config: Config) -> Revisions:
-    return Revisions(scratch_engine, migration_config)
 
 
 def define(metadata: MetaData, *, length: int, table: str = "proof_cars") -> None:

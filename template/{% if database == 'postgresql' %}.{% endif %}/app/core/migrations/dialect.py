@@ -110,7 +110,7 @@ def migrating(
     Raises:
         CommandError: waiting took too long.
     """
-    # With a pool of its own, because the size of the other can be 1.
+    # A separate pool, because the first can be limited to one connection.
     engine = Engine(connection.engine.pool.recreate(), connection.dialect, connection.engine.url)
     deadline = time.monotonic() + LOCK_TIMEOUT
     try:
