@@ -1,29 +1,30 @@
 """The command line."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-import copier
 import typer
 import yaml
 
 from prewired.errors import PrewiredError
 from prewired.git import Git
 from prewired.merging import Plan, apply, check_way, merge
-from prewired.notes import Notes, choices, fetched, read_notes
-from prewired.project import ANSWERS, Project
-from prewired.template import answers_in, explained, git_address, newest_release, render
+from prewired.notes import changes_between, choices, owned_changes
+from prewired.project import Project
+from prewired.template import Answers, Template, cloned, move_out, render
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -68,39 +69,46 @@ def new(
     address = source or own_address()
     if Path(address).exists():  # a relative path would mean another folder later
         address = str(Path(address).resolve())
-    version = to or newest_release(git_address(address)) or "HEAD"
-    with explained(version):
-        copier.run_copy(
-            address,
-            folder,
-            data=_answers(data),
-            vcs_ref=version,
-            defaults=defaults,
-            quiet=True,
-            settings=copier.Settings(),
-        )
-    answers = answers_in(folder)
-    typer.echo(f"\n{answers['project_name']} is ready. {_keep(folder)}")
-    typer.echo(f"To start it:\n\n  cd {folder}\n  uv run {answers['project_slug']} dev")
+    with cloned(address) as template:
+        version = to or template.newest
+        given = _answers(data, template.questions(version))
+    existed = folder.exists()
+    try:
+        answers = render(address, version, folder, given, ask=not defaults)
+    except BaseException:
+        if not existed:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _progress("Resolving the dependencies")
+    kept = _keep(folder)
+    _progress("")
+    typer.echo(f"\n{answers['project_name']} is ready. {kept}")
+    typer.echo(f"To start it:\n\n  cd {shlex.quote(str(folder))}")
+    typer.echo(f"  uv run {answers['project_slug']} dev")
 
 
 def _keep(folder: Path) -> str:
-    """Put a new service under version control, and say what was done."""
+    """Lock the dependencies, put a new service under version control, and say what was done."""
+    if uv := shutil.which("uv"):
+        command = [uv, "lock", "--quiet"]
+        subprocess.run(command, cwd=folder, check=False, capture_output=True)
     git = Git(folder)
     if git.succeeds("rev-parse", "--is-inside-work-tree"):
-        return "It is in a git repository: commit it."
+        root = git("rev-parse", "--show-toplevel").rstrip("\n")
+        if git.succeeds("check-ignore", "--quiet", "."):
+            return (
+                f"It is in the git repository {root}, which ignores it: move it elsewhere, run "
+                "`git init` and commit it, because updates need its history."
+            )
+        return f"It is in the git repository {root}: commit it there."
     git("init", "--quiet")
-    if uv := shutil.which("uv"):
-        subprocess.run(
-            [uv, "lock", "--quiet"],
-            cwd=folder,
-            check=False,
-            capture_output=True,
-        )
     git("add", "--all")
     # Without an identity, git makes one up from the name of the machine, or fails.
     if not git.succeeds("config", "user.email"):
-        return "Tell git who you are, and commit it."
+        return (
+            "Commit it, because updates need its history: tell git who you are with `git config "
+            "user.name` and `git config user.email`, and run `git commit -m 'Create the service'`."
+        )
     git("commit", "--quiet", "--message", "Create the service")
     return "Its first commit is made."
 
@@ -133,7 +141,7 @@ def preview(
     with _planned(data, to, defaults) as (project, prepared):
         _explain(prepared)
         if diff and not prepared.nothing:
-            typer.echo(project.root("diff", prepared.plan.before, prepared.plan.after))
+            typer.echo(project.root("diff-tree", "-p", prepared.plan.before, prepared.plan.after))
         check_way(project, prepared.plan)
         if prepared.plan.conflicts:
             typer.echo(f"\nTo resolve: {_names(prepared.plan.conflicts)}.")
@@ -146,31 +154,28 @@ def status() -> None:
     project = Project(Path.cwd())
     project.check()
     answers = project.answers
-    address = git_address(answers["_src_path"])
-    newest = newest_release(address)
-    typer.echo(f"Release {answers['_commit']}, newest {newest or 'unknown'}, of {address}")
-    with fetched(address, newest or "") as git:
-        shown = git("show", f"refs/tags/{newest}:copier.yml") if git and newest else "{}"
-    others = choices(yaml.safe_load(shown), answers)
-    for name, answer in answers.items():
-        if not name.startswith("_"):
-            more = f" (or {', '.join(others[name])})" if name in others else ""
-            typer.echo(f"  {name}: {answer}{more}")
-    with tempfile.TemporaryDirectory() as temporary:
-        base = render(project, answers["_commit"], Path(temporary, "base"))
-        plan = merge(project, base, base)
-        own = _own_changes(project, base, plan)
+    version = answers["_commit"]
+    with cloned(answers["_src_path"]) as template, tempfile.TemporaryDirectory() as temporary:
+        typer.echo(f"Release {version}, newest {template.newest}, of {template.address}")
+        others = choices(template.questions(template.newest), answers)
+        base = Path(temporary, "base")
+        render(template.address, version, base, _without_private(answers))
+        move_out(template.rendered_once(version), base, Path(temporary, "owned"))
+        own = _own_changes(project, base)
+    for name, answer in _without_private(answers).items():
+        more = f" (or {', '.join(others[name])})" if name in others else ""
+        typer.echo(f"  {name}: {answer}{more}")
     typer.echo(f"Your changes to the template's files: {', '.join(own) or 'none'}")
 
 
-def _own_changes(project: Project, base: Path, plan: Plan) -> list[str]:
+def _own_changes(project: Project, base: Path) -> list[str]:
     changed = []
     for file in sorted(path for path in base.rglob("*") if path.is_file()):
         name = file.relative_to(base).as_posix()
-        held = project.root.run("cat-file", "blob", f"{plan.before}:{project.prefix}{name}")
+        held = project.git.run("cat-file", "blob", f"HEAD:./{name}")
         if held.returncode:
             changed.append(f"{name} (deleted)")
-        elif held.stdout != file.read_text(encoding="utf-8") and name != ANSWERS:
+        elif held.stdout.encode("utf-8", "surrogateescape") != file.read_bytes():
             changed.append(name)
     return changed
 
@@ -180,11 +185,16 @@ class Prepared:
     """An update that has been computed, but not applied."""
 
     plan: Plan
-    old: dict[str, Any]
+    old: Answers
     """Answers of the project."""
-    new: dict[str, Any]
+    new: Answers
     """Answers after the update."""
-    notes: Notes
+    urgent: str
+    """Breaking changes, with manual steps."""
+    others: str
+    """The other changes."""
+    owned: str
+    """A diff of the template's changes to files that are the owner's."""
 
     @property
     def nothing(self) -> bool:
@@ -198,47 +208,84 @@ def _planned(
 ) -> Iterator[tuple[Project, Prepared]]:
     project = Project(Path.cwd())
     project.check()
-    old = project.answers
-    address = git_address(old["_src_path"])
-    newest = to or newest_release(address) or "HEAD"
-    _progress(f"Comparing {old['_commit']} with {newest} ...")
+    _progress("Fetching the template")
+    with cloned(project.answers["_src_path"]) as template:
+        prepared = _prepare(project, template, to or template.newest, data, defaults)
+    _progress("")
+    yield project, prepared
+
+
+def _prepare(
+    project: Project, template: Template, version: str, data: list[str] | None, defaults: bool
+) -> Prepared:
+    """Render both releases and merge them."""
+    answers = project.answers
+    old, known = answers["_commit"], _without_private(answers)
+    given = _answers(data, template.questions(version))
+    owned = template.rendered_once(version)
     with tempfile.TemporaryDirectory() as temporary:
-        base = render(project, old["_commit"], Path(temporary, "base"))
-        new = render(project, newest, Path(temporary, "new"), data=_answers(data), ask=not defaults)
-        plan = merge(project, base, new)
-        answers = answers_in(new)
-    notes = read_notes(address, old["_commit"], newest)
-    yield project, Prepared(plan, old, answers, notes)
+        base, new, base_owned, new_owned = (
+            Path(temporary, name) for name in ("base", "new", "base-owned", "new-owned")
+        )
+        _progress(f"Rendering {old}")
+        render(template.address, old, base, known)
+        _progress(f"Rendering {version}" if defaults else "")  # questions can follow
+        new_answers = render(template.address, version, new, {**known, **given}, ask=not defaults)
+        move_out(owned, base, base_owned)
+        move_out(owned, new, new_owned)
+        _progress("Merging")
+        plan = merge(project, base, new, owned)
+        changes = changes_between(template.text(version, "CHANGELOG.md"), old, version)
+        differences = owned_changes(base_owned, new_owned, project.folder)
+    return Prepared(plan, answers, new_answers, *changes, differences)
 
 
 def _explain(prepared: Prepared) -> None:
-    """Print what an update changes, breaking changes first."""
-    old, new, notes = prepared.old, prepared.new, prepared.notes
+    """Print what an update changes, in Markdown, breaking changes first."""
+    old, new = prepared.old, prepared.new
     if prepared.nothing:
         typer.echo(f"{new['project_name']} is up to date ({new['_commit']}).")
         return
     typer.echo(f"{new['project_name']}: {old['_commit']} to {new['_commit']}")
     for title, text in (
-        ("Breaking changes", notes.urgent),
-        ("Changes", notes.others),
-        ("Changes of the template to files that are yours: take what you want", notes.owned),
+        ("Breaking changes", prepared.urgent),
+        ("Changes", prepared.others),
+        (
+            "Changes of the template to files that are yours: take what you want",
+            indent(prepared.owned, CODE, lambda _: True),
+        ),
+        ("Answers", _changed_answers(old, new)),
+        ("Files", indent(_changed_files(prepared.plan), CODE)),
     ):
-        if text:
+        if text.strip():
             typer.echo(f"\n# {title}\n\n{text}")
-    asked = [name for name in new if not name.startswith("_") and new[name] != old.get(name)]
-    if asked:
-        typer.echo("\n# Answers\n")
-        for name in asked:
-            before = f", before: {old[name]}" if name in old else ", a new question"
-            typer.echo(f"{name}: {new[name]}{before}")
-    typer.echo("\n# Files\n")
-    for name, kind in sorted(prepared.plan.changes.items()):
-        mark = "conflict" if name in prepared.plan.conflicts else LETTERS.get(kind, kind)
-        typer.echo(f"{mark:9} {name}")
-    for name in prepared.plan.stay_deleted:
-        typer.echo(f"{'deleted':9} {name} stays deleted; the template changed it")
     if any(Path(name).name == "pyproject.toml" for name in prepared.plan.changes):
         typer.echo("\nRun `uv lock` afterwards: pyproject.toml changes.")
+
+
+CODE = " " * 4
+"""Marks a block of code in Markdown."""
+
+
+def _changed_answers(old: Answers, new: Answers) -> str:
+    lines = []
+    for name, answer in _without_private(new).items():
+        if name not in old:
+            lines.append(f"- {name}: {answer}, a new question")
+        elif answer != old[name]:
+            lines.append(f"- {name}: {answer}, before: {old[name]}")
+    return "\n".join(lines)
+
+
+def _changed_files(plan: Plan) -> str:
+    lines = [
+        f"{'conflict' if name in plan.conflicts else LETTERS.get(kind, kind):9} {name}"
+        for name, kind in sorted({**dict.fromkeys(plan.conflicts, "M"), **plan.changes}.items())
+    ]
+    lines += [
+        f"{'deleted':9} {name} stays deleted; the template changed it" for name in plan.stay_deleted
+    ]
+    return "\n".join(lines)
 
 
 LETTERS = {"A": "new", "D": "deleted", "M": "changed"}
@@ -263,14 +310,26 @@ def own_address() -> str:
     raise PrewiredError("The address of the template is unknown: add --from ADDRESS.")
 
 
-def _answers(data: list[str] | None) -> dict[str, Any]:
+def _answers(data: list[str] | None, questions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers given as NAME=ANSWER.
+
+    Raises:
+        PrewiredError: an item has another form, or there is no such question.
+    """
+    asked = [name for name, details in questions.items() if details.get("when") is not False]
     answers = {}
     for item in data or []:
         name, separator, answer = item.partition("=")
         if not separator:
             raise PrewiredError(f"--data {item} is no answer: write --data NAME=ANSWER.")
+        if name not in asked:
+            raise PrewiredError(f"There is no question {name}: use {', '.join(asked)}.")
         answers[name] = yaml.safe_load(answer) if answer in ("true", "false") else answer
     return answers
+
+
+def _without_private(answers: Answers) -> dict[str, Any]:
+    return {name: answer for name, answer in answers.items() if not name.startswith("_")}
 
 
 def _names(conflicts: dict[str, Any]) -> str:
@@ -278,8 +337,10 @@ def _names(conflicts: dict[str, Any]) -> str:
 
 
 def _progress(text: str) -> None:
+    """Show what is being done, in a terminal; the next text replaces it."""
     if sys.stderr.isatty():
-        typer.echo(text, err=True)
+        erase_line = "\r\x1b[2K"
+        typer.echo(f"{erase_line}{text} ..." if text else erase_line, nl=False, err=True)
 
 
 def run() -> None:

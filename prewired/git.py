@@ -1,6 +1,7 @@
 """Runs git, independently of the user's settings that change what it does."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,10 @@ NOBODY = {
 """Identity for temporary commits; the user may have none."""
 
 
+OLDEST = (2, 38)
+"""The first version with `git merge-tree --write-tree`."""
+
+
 class GitError(PrewiredError):
     """Git failed; the message contains what it printed."""
 
@@ -75,26 +80,28 @@ class Git:
         self.folder = folder
         self._environment = environment(settings, variables)
 
-    def run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run git; `given` is its standard input."""
         try:
-            return subprocess.run(
+            finished = subprocess.run(
                 ["git", *arguments],
                 cwd=self.folder,
                 env=self._environment,
-                input=given,
-                stdin=subprocess.DEVNULL if given is None else None,
+                # Not in text mode, which would replace the line endings of files.
+                input=given.encode("utf-8", "surrogateescape"),
                 capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",
                 check=False,
                 # Ctrl-C must not end git halfway.
                 start_new_session=True,
             )
         except FileNotFoundError:
             raise PrewiredError("git is not installed: install it and try again.") from None
+        output = [
+            part.decode("utf-8", "surrogateescape") for part in (finished.stdout, finished.stderr)
+        ]
+        return subprocess.CompletedProcess(finished.args, finished.returncode, *output)
 
-    def __call__(self, *arguments: str, given: str | None = None) -> str:
+    def __call__(self, *arguments: str, given: str = "") -> str:
         """Run git and return its output.
 
         Raises:
@@ -109,3 +116,15 @@ class Git:
     def succeeds(self, *arguments: str) -> bool:
         """Run git and return whether it succeeded."""
         return self.run(*arguments).returncode == 0
+
+    def check_version(self) -> None:
+        """Check that git has what an update needs.
+
+        Raises:
+            PrewiredError: it is too old.
+        """
+        found = re.findall(r"\d+", self("version"))[:2]
+        if tuple(map(int, found)) < OLDEST:
+            raise PrewiredError(
+                f"git {'.'.join(found)} is too old: install git {OLDEST[0]}.{OLDEST[1]} or newer."
+            )

@@ -4,7 +4,7 @@ import os
 import signal
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,31 +33,47 @@ class Plan:
     """Changed files, with git's letter: A (added), D (deleted), M (modified)."""
 
 
-def merge(project: Project, base: Path, new: Path) -> Plan:
+def merge(project: Project, base: Path, new: Path, owned: Sequence[str] = ()) -> Plan:
     """Merge the difference between two renders into a project, without changing its files.
 
     Args:
         project: the project, without changes that are not committed.
         base: render of the project's release.
         new: render of the new release.
+        owned: files and folders that are the owner's alone; the renders do not contain them.
 
     Raises:
-        GitError: git is too old, or fails.
+        GitError: git fails.
     """
     root = project.root
     head = root("rev-parse", "HEAD^{tree}").strip()
     with tempfile.TemporaryDirectory() as temporary:
-        trees = [
+        base_tree, new_tree = (
             _tree(project, render, Path(temporary, f"index-{number}"), head)
             for number, render in enumerate((base, new))
-        ]
-        merged, conflicts = _merge_trees(root, trees[0], head, trees[1])
+        )
+        # Otherwise, git could take an owner's file for a moved file of the template.
+        index = Git(root.folder, AS_RENDERED, {"GIT_INDEX_FILE": str(Path(temporary, "index"))})
+        paths = [f"{project.prefix}{path}" for path in owned]
+        kept = root("ls-tree", "-r", "-z", head, "--", *paths) if paths else ""
+        index("read-tree", head)
+        index("update-index", "--force-remove", "-z", "--stdin", given=_names_in(kept))
+        shared = index("write-tree").strip()
+        merged, conflicts = _merge_trees(root, base_tree, shared, new_tree)
         plan = Plan(head, merged, conflicts)
-        _settle(project, plan, trees[1], Path(temporary, "index"))
+        _settle(project, plan, new_tree, index)
+        index("update-index", "-z", "--index-info", given=kept)
+        plan.after = index("write-tree").strip()
     listed = root("diff-tree", "-r", "-z", "--name-status", "--no-renames", head, plan.after)
     parts = listed.split("\0")
     plan.changes = dict(zip(parts[1::2], parts[0::2], strict=False))
     return plan
+
+
+def _names_in(listed: str) -> str:
+    """Return the names in the output of `git ls-tree -z`, in the same form."""
+    entries = filter(None, listed.split("\0"))
+    return "".join(entry.partition("\t")[2] + "\0" for entry in entries)
 
 
 def _tree(project: Project, render: Path, index: Path, head: str) -> str:
@@ -91,8 +107,6 @@ def _merge_trees(root: Git, base: str, ours: str, theirs: str) -> tuple[str, dic
     sides = commit(ours, common), commit(theirs, common)
     finished = as_nobody.run("merge-tree", "--write-tree", "--no-messages", "-z", *sides)
     if finished.returncode not in (0, 1) or (finished.returncode and not finished.stdout):
-        if "usage" in finished.stderr:
-            raise PrewiredError("git is too old: install git 2.38 or newer.")
         raise GitError(f"git merge-tree failed: {finished.stderr.strip()}")
     merged, *entries = finished.stdout.split("\0")
     conflicts: dict[str, Stages] = defaultdict(dict)
@@ -120,20 +134,18 @@ def _relabelled(root: Git, tree: str, conflicts: dict[str, Stages], sides: tuple
         return index("write-tree").strip()
 
 
-def _settle(project: Project, plan: Plan, new: str, index: Path) -> None:
-    """Decide the conflicts that need no decision by the owner."""
-    root = Git(project.root.folder, AS_RENDERED, {"GIT_INDEX_FILE": str(index)})
-    root("read-tree", plan.after)
+def _settle(project: Project, plan: Plan, new: str, index: Git) -> None:
+    """Decide the conflicts that need no decision by the owner, in the index."""
+    index("read-tree", plan.after)
     answers = f"{project.prefix}{ANSWERS}"
-    entry = root("ls-tree", new, "--", answers).partition("\t")[0].split()
-    root("update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[2]},{answers}")
+    entry = index("ls-tree", new, "--", answers).partition("\t")[0].split()
+    index("update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[2]},{answers}")
     plan.conflicts.pop(answers, None)
     for name, stages in list(plan.conflicts.items()):
         if stages.keys() == {1, 3}:
-            root("update-index", "--force-remove", "--", name)
+            index("update-index", "--force-remove", "--", name)
             plan.stay_deleted.append(name)
             del plan.conflicts[name]
-    plan.after = root("write-tree").strip()
 
 
 def check_way(project: Project, plan: Plan) -> None:

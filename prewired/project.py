@@ -87,6 +87,7 @@ class Project:
         Raises:
             PrewiredError: it cannot.
         """
+        self.git.check_version()
         if not self.git.succeeds("rev-parse", "--is-inside-work-tree"):
             raise PrewiredError(
                 f"{self.folder} is not in a git repository: run `git init`, commit, and try again."
@@ -148,7 +149,7 @@ class Project:
         if found in known:
             return True
         written = self.root.run("cat-file", "blob", f"{after}:{name}").stdout
-        return written.startswith(file.read_text(encoding="utf-8", errors="surrogateescape"))
+        return written.startswith(file.read_bytes().decode("utf-8", "surrogateescape"))
 
 
 def _listed(names: list[str], shown: int = 5) -> str:

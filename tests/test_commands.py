@@ -14,7 +14,7 @@ import yaml
 
 from support import programs
 from support.databases import DatabaseServer
-from support.projects import Project
+from support.projects import MANUAL, Project
 from support.questions import (
     INCLUDES,
     Combination,
@@ -81,7 +81,7 @@ PLACEHOLDERS = {
 BLOCK = re.compile(r"^```sh\n(.+?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}(?=\S)(.+)$", re.MULTILINE)
 """A command in a message, which is not Markdown."""
-INLINE = re.compile(r"`((?:uv|uvx|git|cp|cd|copier|\.ci/run)(?: [^`]+)?)`")
+INLINE = re.compile(r"`((?:uv|uvx|git|cp|cd|copier|prewired|\.ci/run)(?: [^`]+)?)`")
 
 
 def commands_in(text: str) -> Iterator[str]:
@@ -118,20 +118,26 @@ def fault(command: str, project: Project, inside: Path) -> str | None:
             return None if set(options) <= {"--no-dev", "--locked"} else "unknown option of uv sync"
         case ["uvx", "--from", _, "prewired", command, *options]:
             module = (ROOT / "prewired" / "cli.py").read_text(encoding="utf-8")
-            is_known = f"def {command}(" in module and not options
-            return None if is_known else f"no command prewired {command}"
+            if f"def {command}(" not in module:
+                return f"no command prewired {command}"
+            return _fault_of_copier(["copy", *options], project)
         case ["uvx", "copier", *rest] | ["copier", *rest]:
             return _fault_of_copier(rest, project)
+        case ["prewired", command, *options]:
+            whole = shlex.join(["uvx", "--from", "ADDRESS", "prewired", command, *options])
+            return fault(whole, project, inside)
+        case ["uv", "lock" | "add"]:
+            return None
         case ["uvx", "pre-commit", "install"] | ["python3", "-m", "venv", _]:
             return None
         case ["pip", "install", "-q", "uv"] | ["uv"] | ["uvx"] | ["git"] | ["copier"]:
             return None
         case ["cd", folder]:
-            known = {"my-service", "FOLDER"}
+            known = {"my-service", "../my-service", "FOLDER"}
             return None if folder in known or (inside / folder).exists() else "no such folder"
         case ["cp", source, ".env"]:
             return None if (inside / source).exists() else f"no file {source}"
-        case ["git", "init" | "status" | "diff" | "show" | "checkout", *_]:
+        case ["git", "init" | "status" | "diff" | "show" | "checkout" | "reset", *_]:
             return None
         case ["git", "fetch", "--unshallow"]:
             return None
@@ -220,9 +226,10 @@ def test_repository_commands_are_valid(
 def test_service_readme_commands_are_valid(
     combination: Combination, kept_projects: Callable[[Combination], Project]
 ) -> None:
-    """The commands in a service's README work."""
+    """The commands in a service's README and manual work."""
     project = kept_projects(combination)
-    text = (project.path / "README.md").read_text(encoding="utf-8")
+    names = ("README.md", "AGENTS.md", MANUAL)
+    text = "\n".join((project.path / name).read_text(encoding="utf-8") for name in names)
     assert len(set(commands_in(text))) > 5
     assert faults(text, project, project.path) == {}
 

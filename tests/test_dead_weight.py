@@ -21,6 +21,7 @@ from support.dead_weight import (
     unused_names,
 )
 from support.options import BASE, read_options
+from support.projects import MANUAL
 from support.questions import (
     Combination,
     behavioural_product,
@@ -195,7 +196,7 @@ def always_too() -> int: ...
         "@pytest.fixture\ndef settings(settings: Settings) -> Settings: ...\n"
         "@pytest.fixture\ndef engine(engine: int) -> int: ...\n",
     )
-    change(broken, "README.md", "`session_factory` creates", "`session_factory` or `bell` creates")
+    change(broken, MANUAL, "`session_factory` creates", "`session_factory` or `bell` creates")
     assert unused_fixtures(broken) == [
         "tests/conftest.py: clock",
         "tests/conftest.py: alarm",
@@ -204,7 +205,7 @@ def always_too() -> int: ...
 
 
 def test_unreachable_files_are_found(broken: Path) -> None:
-    """Circular imports do not count, nor do mentions in the README's table of owners."""
+    """Circular imports do not count, nor do mentions in the manual's table of owners."""
     append(broken, "app/adrift.py", "from app.adrift_too import x\n")
     append(broken, "app/adrift_too.py", "from app.adrift import x\n")
     append(broken, "app/songs/prices.py", "")
@@ -217,7 +218,7 @@ def test_unreachable_files_are_found(broken: Path) -> None:
     append(broken, "Makefile", "")
     append(broken, "prices.csv", "")
     append(broken, "run.sh", "exec fastapi run")
-    change(broken, "README.md", "`.copier-answers.yml` |", "`Makefile`, `.copier-answers.yml` |")
+    change(broken, MANUAL, "`.copier-answers.yml` |", "`Makefile`, `.copier-answers.yml` |")
     append(broken, "README.md", "\nIn a container, `run.sh` starts it.\n")
     change(broken, "app/core/features.py", '_modules("commands")', '_modules("orders")')
     assert unreachable_files(broken) == [

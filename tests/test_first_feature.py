@@ -1,4 +1,4 @@
-"""The README's first feature, written as the README of a rendered project says."""
+"""The first feature, written as the manual of a rendered project says."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from support.development import Development
-from support.projects import Project
+from support.projects import MANUAL, Project
 from support.questions import Combination, behavioural_product
 
 BLOCK = re.compile(r"^ *```(python|sh)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -53,7 +53,7 @@ def test_first_feature_works_as_written(
     project.sync()
     development = Development(project)
     before = project.tests()
-    found = list(steps((project.path / "README.md").read_text(encoding="utf-8")))
+    found = list(steps((project.path / MANUAL).read_text(encoding="utf-8")))
     assert [step.title for step in found] == ["Model", "Migration", "Schema", "Route", "Test"]
 
     with development.running() as service:

@@ -76,7 +76,7 @@ def test_few_combinations_cover_every_answer() -> None:
 
 def test_answers_file_is_not_compared(tmp_path: Path) -> None:
     """Copier's answers file names every question, so each new one would change all golden files."""
-    for name, text in (("before", "a: 1\n"), ("after", "a: 1\nb: 2\n")):
+    for name, text in (("before", "_src_path: x\n"), ("after", "_src_path: x\nb: 2\n")):
         (tmp_path / name).mkdir()
         (tmp_path / name / golden.ANSWERS_FILE).write_text(text, encoding="utf-8")
         (tmp_path / name / "README.md").write_text("The same.\n", encoding="utf-8")

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from prewired.errors import PrewiredError
 from prewired.git import Git, GitError
 from prewired.merging import Plan, apply, merge
-from prewired.notes import between
+from prewired.notes import changes_between
 from prewired.project import ANSWERS, JOURNAL, Project
+from prewired.template import cloned, move_out
 from support.personas import begin, conflicts, read, save
 from support.programs import Finished, environment, run
 from support.releases import SYNTHETIC, History
@@ -87,7 +88,7 @@ def test_owners_changes_are_kept(project: Path) -> None:
     """Added lines, moved, deleted and new files are as the owner left them, and updated."""
     append(project / "app" / "main.py", MINE)
     append(project / "app" / "core" / "limits.py", MINE)
-    git(project, "mv", "README.md", "docs.md")
+    git(project, "mv", "app/core/README.md", "manual.md")
     (project / "tests" / "core" / "test_migrations.py").unlink()
     (project / "app" / "notes").mkdir()
     (project / "app" / "notes" / "models.py").write_text(MINE)
@@ -101,8 +102,8 @@ def test_owners_changes_are_kept(project: Path) -> None:
     assert files["app/core/limits.py"].startswith('"""Limits for requests."""')
     assert files["app/core/limits.py"].endswith(MINE)
     assert files["app/notes/models.py"] == MINE
-    assert "## Getting started\n" in files["docs.md"]
-    assert files.keys().isdisjoint({"README.md", "tests/core/test_migrations.py"})
+    assert "# Manual\n" in files["manual.md"]
+    assert files.keys().isdisjoint({"app/core/README.md", "tests/core/test_migrations.py"})
     assert "tests/core/test_settings.py" in files
 
 
@@ -301,7 +302,7 @@ def test_update_is_refused_in_one_sentence(project: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--to", "v99.0.0"), "The template cannot be rendered at v99.0.0"),
+        (("--to", "v99.0.0"), "has no release v99.0.0: check"),
         (("--data", "database=oracle"), "oracle"),
         (("--data", "database"), "write --data NAME=ANSWER"),
     ],
@@ -352,7 +353,7 @@ SETTINGS = """
 def test_settings_of_git_make_no_difference(project: Path, tmp_path: Path) -> None:
     """Neither do variables of the environment."""
     append(project / "app" / "core" / "limits.py", MINE)
-    git(project, "mv", "README.md", "docs.md")
+    git(project, "mv", "app/core/README.md", "manual.md")
     save(project)
     other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
     hooks = tmp_path / "hooks"
@@ -405,13 +406,13 @@ def test_killed_update_is_undone_or_done(project: Path, seed: int) -> None:
 
 def planned(history: History, project: Path, folder: Path) -> Plan:
     """Merge the newest release into a project, without changing it."""
+    with cloned(str(history.path)) as template:
+        owned = template.rendered_once(history.target)
     for name, tag in (("base", SYNTHETIC), ("new", history.target)):
         if not (folder / name).exists():
             history.at(tag).render(folder / name)
-            for path in ("app/main.py", "app/settings.py", "app/asgi.py", "app/songs"):
-                target = folder / name / path
-                shutil.rmtree(target) if target.is_dir() else target.unlink()
-    return merge(Project(project), folder / "base", folder / "new")
+            move_out(owned, folder / name, folder / f"{name}-owned")
+    return merge(Project(project), folder / "base", folder / "new", owned)
 
 
 def test_failed_update_is_undone(
@@ -422,7 +423,7 @@ def test_failed_update_is_undone(
     plan = planned(history, project, tmp_path)
     call = Git.__call__
 
-    def fail(self: Git, *arguments: str, given: str | None = None) -> str:
+    def fail(self: Git, *arguments: str, given: str = "") -> str:
         if arguments[:3] == ("read-tree", "-m", "-u"):
             (project / "app" / "core" / "limits.py").write_text('"""Lim')
             raise GitError("git read-tree failed: No space left on device")
@@ -443,13 +444,15 @@ def test_interrupted_update_is_undone_unless_a_file_was_edited(
     before = state(project)
     plan = planned(history, project, tmp_path)
     (project / ".git" / JOURNAL).write_text(f"{plan.before} {plan.after}")
-    new = git(project, "show", f"{plan.after}:README.md")
-    (project / "README.md").write_text(new[: len(new) // 2] + (MINE if edited else ""))
+    new = git(project, "show", f"{plan.after}:app/core/README.md")
+    (project / "app" / "core" / "README.md").write_text(
+        new[: len(new) // 2] + (MINE if edited else "")
+    )
 
     if edited:
-        with pytest.raises(PrewiredError, match=r"README\.md changed since"):
+        with pytest.raises(PrewiredError, match=r"app/core/README\.md changed since"):
             Project(project).recover()
-        assert (project / "README.md").read_text().endswith(MINE)
+        assert (project / "app" / "core" / "README.md").read_text().endswith(MINE)
     else:
         Project(project).recover()
         assert state(project) == before
@@ -515,8 +518,8 @@ def test_preview_changes_nothing(project: Path) -> None:
 
     assert finished.exit_code == DONE, finished.report()
     assert "new       tests/core/test_settings.py" in finished.stdout
-    assert "changed   README.md" in finished.stdout
-    assert "-## Start\n+## Getting started" in finished.stdout
+    assert "changed   app/core/README.md" in finished.stdout
+    assert "-# Handbook\n+# Manual" in finished.stdout
     assert state(project) == before
 
 
@@ -565,7 +568,7 @@ def test_new_creates_a_repository(history: History, tmp_path: Path) -> None:
     assert wrong.exit_code == REFUSED
     assert wrong.stderr.startswith("Error: The template cannot be rendered")
     assert not (tmp_path / "coffee").exists()
-    assert "It is in a git repository: commit it." in inside.stdout
+    assert f"It is in the git repository {tmp_path / 'outer'}: commit it there." in inside.stdout
     assert not (tmp_path / "outer" / "tea" / ".git").exists()
 
 
@@ -609,12 +612,12 @@ CHANGELOG = """# Changelog
 
 def test_changelog_lists_breaking_changes_first() -> None:
     """It lists the releases between the two, newest first."""
-    urgent, others = between(CHANGELOG, "v1.0.0", "v1.1.0")
+    urgent, others = changes_between(CHANGELOG, "v1.0.0", "v1.1.0")
 
     assert urgent == "1.1.0, breaking:\n\n- Rename a setting."
     assert others == "1.1.0, added:\n\n- Tea.\n\n1.0.1, fixed:\n\n- A cup."
-    assert between(CHANGELOG, "v1.1.0", "v1.1.0") == ("", "")
-    assert between(CHANGELOG, "v1.0.0-3-gabcdef", "v1.1.0") == ("", "")
+    assert changes_between(CHANGELOG, "v1.1.0", "v1.1.0") == ("", "")
+    assert changes_between(CHANGELOG, "v1.0.0-3-gabcdef", "v1.1.0") == ("", "")
 
 
 @settings(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from prewired.notes import between
+from prewired.notes import changes_between
 from support.public import RECORD, names, record, subject, unannounced
 from support.releases import release_commits
 from support.rendering import Renders, git
@@ -34,7 +34,7 @@ def test_what_vanished_since_the_last_release_is_in_the_changelog() -> None:
     old = git(ROOT, "show", f"{commit}:{path}")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     # Unreleased changes count as those of a release that is later than all others.
-    breaking, _ = between(changelog.replace("[Unreleased]", "[9999]"), version, "9999")
+    breaking, _ = changes_between(changelog.replace("[Unreleased]", "[9999]"), version, "9999")
 
     assert unannounced(old, RECORD.read_text(encoding="utf-8"), breaking) == []
 

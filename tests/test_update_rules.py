@@ -11,6 +11,7 @@ import pytest
 
 from support import personas, programs
 from support.personas import begin, conflicts, lost, read, save
+from support.projects import MANUAL
 from support.questions import Combination, every_choice, read_questions, with_computed
 from support.releases import (
     SYNTHETIC,
@@ -329,7 +330,7 @@ def test_readme_lists_the_owner_of_each_file(
     """Updates skip the owner's files; the template's files are in its folders."""
     files = texts_in(template.render(tmp_path / "service", combination.answers))
     manifest = read_manifest(template)
-    rows = {row["whose"]: row["files"] for row in OWNERSHIP.finditer(files["README.md"])}
+    rows = {row["whose"]: row["files"] for row in OWNERSHIP.finditer(files[MANUAL])}
     assert list(rows) == ["You", "The template", "Both"]
     owners, excepted = read_row(rows["You"])
     templates, _ = read_row(rows["The template"])

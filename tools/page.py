@@ -78,8 +78,10 @@ def content(folder: Path, address: str) -> dict[str, Any]:
     projects = {key(answers): texts_in(path) for answers, path in zip(every, renders, strict=True)}
     for texts in projects.values():
         texts[ANSWERS_FILE] = texts[ANSWERS_FILE].replace(
-            f"_src_path: {template}\n", f"_commit: {tag}\n_src_path: {address}\n"
+            "_src_path:", f"_commit: {tag}\n_src_path:"
         )
+        for path, text in texts.items():
+            texts[path] = text.replace(str(template), address)
     # Each distinct file is stored once; their order is the order on the page.
     files = sorted(
         {file for texts in projects.values() for file in texts.items()},

@@ -41,6 +41,7 @@ READ_BY_NAME = {
     "*.md": "people",
     ".copier-answers.yml": "Copier",
     ".github/workflows/*.yml": "GitHub",
+    ".gitattributes": "git",
     ".gitignore": "git",
     ".pre-commit-config.yaml": "pre-commit",
     ".python-version": "uv",
@@ -73,8 +74,8 @@ def _entry_points(project: Path) -> list[tuple[str, str]]:
 
 
 def _explained(project: Path) -> set[str]:
-    """Return the names that the README explains; they exist for the project's owner."""
-    readme = (project / "README.md").read_text(encoding="utf-8")
+    """Return the names that the manual explains; they exist for the project's owner."""
+    readme = (project / "app" / "core" / "README.md").read_text(encoding="utf-8")
     return set(re.findall(r"`(?:\w+\.)*(\w+)`", readme))
 
 
@@ -82,9 +83,12 @@ def _explained(project: Path) -> set[str]:
 
 
 def requirements(project: Path) -> set[str]:
-    """Return the names of all dependencies, including extras."""
+    """Return the names of the template's dependencies, including extras."""
     settings = configuration(project)
-    listed = [*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]]
+    listed = [
+        *settings["project"]["optional-dependencies"]["core"],
+        *settings["dependency-groups"]["core-dev"],
+    ]
     return set(re.findall(r"^[\w.-]+(?:\[.+?\])?", "\n".join(listed), re.MULTILINE))
 
 
@@ -98,7 +102,9 @@ def dependency_faults(project: Path, base: Set[str], options: Set[str]) -> list[
     """
     # Shipped code may use runtime dependencies only; tests may use all of them.
     shipped = _deptry(project, "--extend-exclude", "tests")
-    everything = _deptry(project, "--exclude", r"\.venv", "--non-dev-dependency-groups", "dev")
+    everything = _deptry(
+        project, "--exclude", r"\.venv", "--non-dev-dependency-groups", "dev,core-dev"
+    )
     idle = {name for code, name in shipped | everything if code == "DEP002"}
     needed = {
         name for name in requirements(project) if name.partition("[")[0] in idle or "[" in name
@@ -221,7 +227,7 @@ class Fixture:
 
 
 def unused_fixtures(project: Path) -> list[str]:
-    """Find fixtures that no test or fixture requests, and that README.md does not explain."""
+    """Find fixtures that no test or fixture requests, and that the manual does not explain."""
     trees = sources(project, "tests")
     # Outermost first; inner fixtures override outer ones.
     fixtures = sorted(
@@ -232,8 +238,8 @@ def unused_fixtures(project: Path) -> list[str]:
             not fixture.file.endswith("conftest.py"),
         ),
     )
-    # Treat the README like a test in the outermost folder that requests what it explains.
-    wanted = {"tests/README": _explained(project)} | {
+    # Treat the manual like a test in the outermost folder that requests what it explains.
+    wanted = {"tests/manual": _explained(project)} | {
         file: _wanted(tree) for file, tree in trees.items()
     }
     used = {fixture for file, names in wanted.items() for fixture in _reach(file, names, fixtures)}
@@ -339,7 +345,7 @@ def looked_for(name: str) -> list[str]:
 def _named(name: str, texts: Mapping[str, str]) -> bool:
     """Return whether any other file mentions this one."""
     for other, text in texts.items():
-        # The README's table lists the owner of each file, not its purpose.
+        # The manual's table lists the owner of each file, not its purpose.
         lines = [line for line in text.splitlines() if not line.startswith("|")]
         if other != name and name in "\n".join(lines):
             return True

@@ -29,6 +29,7 @@ class Environments:
         made_of = (
             python,
             pyproject["project"]["dependencies"],
+            pyproject["project"].get("optional-dependencies"),
             pyproject.get("dependency-groups"),
             sorted(item for item in settings.items() if item[0].startswith("UV_")),
         )

@@ -12,6 +12,9 @@ from itertools import combinations as pairs_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import yaml
+
+from support.fragments import ADDRESS
 from support.options import spelled
 from support.programs import run
 from support.questions import Combination, behavioural_product, read_questions
@@ -171,9 +174,12 @@ def difference(before: Path, after: Path, paths: Sequence[str] = ()) -> str:
             *("-c", "core.quotePath=false", "diff", "--cached", "--no-color", "--no-ext-diff"),
             *("--no-renames", "--irreversible-delete", "--diff-algorithm=histogram", "--", *paths),
         )
+    address = yaml.safe_load((before / ANSWERS_FILE).read_text(encoding="utf-8"))["_src_path"]
     # Index lines contain hashes, which depend on lines that are not shown.
     return "".join(
-        line for line in shown.splitlines(keepends=True) if not line.startswith("index ")
+        line.replace(address, ADDRESS)
+        for line in shown.splitlines(keepends=True)
+        if not line.startswith("index ")
     )
 
 

@@ -13,6 +13,9 @@ from support import programs
 from support.environments import Environments
 from support.programs import Finished
 
+MANUAL = "app/core/README.md"
+"""The manual in each project."""
+
 CLOSING_LINE = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+) in [\d.]+s\b.*$", re.MULTILINE)
 
 

@@ -1,5 +1,6 @@
 """The questions in copier.yml and the combinations of their answers."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -96,8 +97,8 @@ def computed(
         default = question.details.get("default")
         if not question.computed:
             values[name] = answers.get(name, default)
-        elif "_copier_conf" in str(default):
-            values[name] = False  # as in an empty folder
+        elif re.search("_copier_(conf|answers)", str(default)):
+            values[name] = False  # as in an empty folder, from a template in a folder
         elif question.details.get("type") == "bool":
             values[name] = _compiled(environment, default).render(values) == "True"
     return values

@@ -130,7 +130,7 @@ def _make_older(directory: Path) -> None:
     (template / "{% if example %}.{% endif %}" / "app" / "songs" / "README.md.jinja").unlink()
     for name, new, old in (
         ("app/core/limits.py", "Limits for requests.", "Limits of requests."),
-        ("README.md.jinja", "## Getting started\n", "## Start\n"),
+        ("app/core/README.md.jinja", "# Manual\n", "# Handbook\n"),
     ):
         text = (template / name).read_text(encoding="utf-8")
         assert text.count(new) == 1, f"{name} must contain {new!r} exactly once."
@@ -156,7 +156,7 @@ def _targets(directory: Path, releases: tuple[str, ...]) -> tuple[tuple[str, ...
 OVERLAY = re.compile(r"\{% if (?P<condition>[^%]+) %\}\.\{% endif %\}/")
 ANSWERS_FILE = "{{ _copier_conf.answers_file }}"
 UPDATE_ONLY = re.compile(
-    r"\{% if _copier_operation == 'update' or rendered_before %\}(?P<pattern>.+)\{% endif %\}"
+    r"\{% if _copier_operation == 'update' or rendered_before %\}/?(?P<pattern>.+)\{% endif %\}"
 )
 
 
