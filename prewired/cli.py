@@ -6,9 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import IntEnum
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -21,10 +19,11 @@ import yaml
 
 from prewired.errors import PrewiredError
 from prewired.git import Git
-from prewired.merging import Plan, apply, check_way, merge
-from prewired.notes import changes_between, choices, owned_changes
+from prewired.merging import Plan, apply, check_way
+from prewired.notes import choices, own_changes
 from prewired.project import Project
-from prewired.template import Answers, Template, cloned, move_out, render
+from prewired.template import Answers, asked, cloned, move_out, render
+from prewired.updating import Update, prepare
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -116,12 +115,12 @@ def _keep(folder: Path) -> str:
 @app.command()
 def update(data: Data = None, to: To = None, defaults: Defaults = False) -> None:
     """Update the service in this folder to a newer release, or to other answers."""
-    with _planned(data, to, defaults) as (project, prepared):
-        _explain(prepared)
-        if prepared.nothing:
-            return
-        check_way(project, prepared.plan)
-        apply(project, prepared.plan)
+    project, prepared = _prepare(data, to, defaults)
+    _explain(prepared)
+    if prepared.nothing:
+        return
+    check_way(project, prepared.plan)
+    apply(project, prepared.plan)
     conflicts = prepared.plan.conflicts
     if conflicts:
         typer.echo(f"\nTo resolve, between the markers <<<<<<< and >>>>>>>: {_names(conflicts)}.")
@@ -138,14 +137,14 @@ def preview(
     diff: Annotated[bool, typer.Option("--diff", help="Show the changed lines.")] = False,
 ) -> None:
     """Show what an update would do, and change nothing."""
-    with _planned(data, to, defaults) as (project, prepared):
-        _explain(prepared)
-        if diff and not prepared.nothing:
-            typer.echo(project.root("diff-tree", "-p", prepared.plan.before, prepared.plan.after))
-        check_way(project, prepared.plan)
-        if prepared.plan.conflicts:
-            typer.echo(f"\nTo resolve: {_names(prepared.plan.conflicts)}.")
-            raise typer.Exit(Exit.TO_RESOLVE)
+    project, prepared = _prepare(data, to, defaults)
+    _explain(prepared)
+    if diff and not prepared.nothing:
+        typer.echo(project.root("diff-tree", "-p", prepared.plan.before, prepared.plan.after))
+    check_way(project, prepared.plan)
+    if prepared.plan.conflicts:
+        typer.echo(f"\nTo resolve: {_names(prepared.plan.conflicts)}.")
+        raise typer.Exit(Exit.TO_RESOLVE)
 
 
 @app.command()
@@ -159,88 +158,30 @@ def status() -> None:
         typer.echo(f"Release {version}, newest {template.newest}, of {template.address}")
         others = choices(template.questions(template.newest), answers)
         base = Path(temporary, "base")
-        render(template.address, version, base, _without_private(answers))
+        render(template.address, version, base, asked(answers))
         move_out(template.rendered_once(version), base, Path(temporary, "owned"))
-        own = _own_changes(project, base)
-    for name, answer in _without_private(answers).items():
+        own = own_changes(project, base)
+    for name, answer in asked(answers).items():
         more = f" (or {', '.join(others[name])})" if name in others else ""
         typer.echo(f"  {name}: {answer}{more}")
     typer.echo(f"Your changes to the template's files: {', '.join(own) or 'none'}")
 
 
-def _own_changes(project: Project, base: Path) -> list[str]:
-    changed = []
-    for file in sorted(path for path in base.rglob("*") if path.is_file()):
-        name = file.relative_to(base).as_posix()
-        held = project.git.run("cat-file", "blob", f"HEAD:./{name}")
-        if held.returncode:
-            changed.append(f"{name} (deleted)")
-        elif held.stdout.encode("utf-8", "surrogateescape") != file.read_bytes():
-            changed.append(name)
-    return changed
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An update that has been computed, but not applied."""
-
-    plan: Plan
-    old: Answers
-    """Answers of the project."""
-    new: Answers
-    """Answers after the update."""
-    urgent: str
-    """Breaking changes, with manual steps."""
-    others: str
-    """The other changes."""
-    owned: str
-    """A diff of the template's changes to files that are the owner's."""
-
-    @property
-    def nothing(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.plan.changes and not self.plan.conflicts
-
-
-@contextmanager
-def _planned(
-    data: list[str] | None, to: str | None, defaults: bool
-) -> Iterator[tuple[Project, Prepared]]:
+def _prepare(data: list[str] | None, to: str | None, defaults: bool) -> tuple[Project, Update]:
+    """Prepare an update of the service in this folder."""
     project = Project(Path.cwd())
     project.check()
+    project.check_clean()
     _progress("Fetching the template")
     with cloned(project.answers["_src_path"]) as template:
-        prepared = _prepare(project, template, to or template.newest, data, defaults)
+        version = to or template.newest
+        given = _answers(data, template.questions(version))
+        update = prepare(project, template, version, given, ask=not defaults, progress=_progress)
     _progress("")
-    yield project, prepared
+    return project, update
 
 
-def _prepare(
-    project: Project, template: Template, version: str, data: list[str] | None, defaults: bool
-) -> Prepared:
-    """Render both releases and merge them."""
-    answers = project.answers
-    old, known = answers["_commit"], _without_private(answers)
-    given = _answers(data, template.questions(version))
-    owned = template.rendered_once(version)
-    with tempfile.TemporaryDirectory() as temporary:
-        base, new, base_owned, new_owned = (
-            Path(temporary, name) for name in ("base", "new", "base-owned", "new-owned")
-        )
-        _progress(f"Rendering {old}")
-        render(template.address, old, base, known)
-        _progress(f"Rendering {version}" if defaults else "")  # questions can follow
-        new_answers = render(template.address, version, new, {**known, **given}, ask=not defaults)
-        move_out(owned, base, base_owned)
-        move_out(owned, new, new_owned)
-        _progress("Merging")
-        plan = merge(project, base, new, owned)
-        changes = changes_between(template.text(version, "CHANGELOG.md"), old, version)
-        differences = owned_changes(base_owned, new_owned, project.folder)
-    return Prepared(plan, answers, new_answers, *changes, differences)
-
-
-def _explain(prepared: Prepared) -> None:
+def _explain(prepared: Update) -> None:
     """Print what an update changes, in Markdown, breaking changes first."""
     old, new = prepared.old, prepared.new
     if prepared.nothing:
@@ -269,7 +210,7 @@ CODE = " " * 4
 
 def _changed_answers(old: Answers, new: Answers) -> str:
     lines = []
-    for name, answer in _without_private(new).items():
+    for name, answer in asked(new).items():
         if name not in old:
             lines.append(f"- {name}: {answer}, a new question")
         elif answer != old[name]:
@@ -316,20 +257,16 @@ def _answers(data: list[str] | None, questions: Mapping[str, Any]) -> dict[str, 
     Raises:
         PrewiredError: an item has another form, or there is no such question.
     """
-    asked = [name for name, details in questions.items() if details.get("when") is not False]
+    names = [name for name, details in questions.items() if details.get("when") is not False]
     answers = {}
     for item in data or []:
         name, separator, answer = item.partition("=")
         if not separator:
             raise PrewiredError(f"--data {item} is no answer: write --data NAME=ANSWER.")
-        if name not in asked:
-            raise PrewiredError(f"There is no question {name}: use {', '.join(asked)}.")
+        if name not in names:
+            raise PrewiredError(f"There is no question {name}: use {', '.join(names)}.")
         answers[name] = yaml.safe_load(answer) if answer in ("true", "false") else answer
     return answers
-
-
-def _without_private(answers: Answers) -> dict[str, Any]:
-    return {name: answer for name, answer in answers.items() if not name.startswith("_")}
 
 
 def _names(conflicts: dict[str, Any]) -> str:

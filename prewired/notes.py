@@ -5,6 +5,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
+from prewired.project import Project
 from prewired.template import Answers, version_of
 
 SECTION = re.compile(r"^## \[(?P<version>[^\]]+)\]", re.MULTILINE)
@@ -69,3 +70,21 @@ def choices(questions: dict[str, Any], answers: Answers) -> dict[str, list[str]]
         if others := [str(value) for value in values if value != answers[name]]:
             found[name] = others
     return found
+
+
+def own_changes(project: Project, base: Path) -> list[str]:
+    """Return the template's files that the owner changed or deleted.
+
+    Args:
+        project: the project.
+        base: render of its release, without files that are the owner's alone.
+    """
+    changed = []
+    for file in sorted(path for path in base.rglob("*") if path.is_file()):
+        name = file.relative_to(base).as_posix()
+        held = project.git.run("cat-file", "blob", f"HEAD:./{name}")
+        if held.returncode:
+            changed.append(f"{name} (deleted)")
+        elif held.stdout.encode("utf-8", "surrogateescape") != file.read_bytes():
+            changed.append(name)
+    return changed

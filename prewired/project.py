@@ -82,10 +82,10 @@ class Project:
         return found
 
     def check(self) -> None:
-        """Check that the project can be updated.
+        """Check that git has the whole project, and undo an update that was interrupted.
 
         Raises:
-            PrewiredError: it cannot.
+            PrewiredError: git has not, or the answers file is damaged.
         """
         self.git.check_version()
         if not self.git.succeeds("rev-parse", "--is-inside-work-tree"):
@@ -99,6 +99,13 @@ class Project:
                 f"git does not track {ANSWERS} here, so that changes could be lost: "
                 "commit the service to its own repository first."
             )
+
+    def check_clean(self) -> None:
+        """Check that no work in progress could be mixed with an update.
+
+        Raises:
+            PrewiredError: there are changes that are not committed, or a merge is in progress.
+        """
         for name, action in UNFINISHED.items():
             if self.git_path(name).exists():
                 raise PrewiredError(f"A {action} is in progress: finish or abort it first.")

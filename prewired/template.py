@@ -74,6 +74,11 @@ class Template:
         return settings
 
 
+def asked(answers: Answers) -> dict[str, Any]:
+    """Return the answers to questions, without what Copier notes about the template."""
+    return {name: answer for name, answer in answers.items() if not name.startswith("_")}
+
+
 def version_of(text: str) -> Version | None:
     """Return the version that a tag or a heading names, or None."""
     try:

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prewired.errors import PrewiredError
@@ -24,6 +26,7 @@ from support.personas import begin, conflicts, read, save
 from support.programs import Finished, environment, run
 from support.releases import SYNTHETIC, History
 from support.rendering import COMMITTER, git, once, texts_in
+from support.results import Say
 
 COMMAND = str(Path(sys.prefix) / "bin" / "prewired")
 MINE = "# Mine.\n"
@@ -71,14 +74,14 @@ def newest(history: History, shared_folder: Path) -> dict[str, str]:
 
 
 def test_unchanged_project_becomes_a_fresh_one(project: Path, newest: dict[str, str]) -> None:
-    """Except for files of the owner that the template added since."""
+    """Except for files of the owner that the template changed or added since."""
+    before = read(project)
     finished = update(project)
 
     assert finished.exit_code == DONE, finished.report()
-    assert read(project) == {
-        path: text for path, text in newest.items() if path != "app/songs/README.md"
-    }
-    assert "README.md" in finished.stdout
+    expected = {**newest, "app/settings.py": before["app/settings.py"]}
+    del expected["app/songs/README.md"]
+    assert read(project) == expected
     assert update(project).exit_code == REFUSED  # not committed yet
     save(project)
     assert "is up to date" in update(project).stdout
@@ -105,6 +108,49 @@ def test_owners_changes_are_kept(project: Path) -> None:
     assert "# Manual\n" in files["manual.md"]
     assert files.keys().isdisjoint({"app/core/README.md", "tests/core/test_migrations.py"})
     assert "tests/core/test_settings.py" in files
+
+
+def test_changes_to_owned_files_are_shown(project: Path) -> None:
+    """The files are left alone; a file that the owner deleted is not mentioned."""
+    append(project / "README.md", MINE)
+    shutil.rmtree(project / "app" / "songs")
+    save(project)
+    before = read(project)
+
+    finished = update(project)
+
+    assert finished.exit_code == DONE, finished.report()
+    after = read(project)
+    for path in ("README.md", "app/settings.py", "app/main.py"):
+        assert after[path] == before[path]
+    assert '    -"""The settings."""\n    +"""Settings of the service."""\n' in finished.stdout
+    assert "+++ b/app/songs" not in finished.stdout
+
+
+def test_file_moved_among_owned_ones_is_left_alone(project: Path) -> None:
+    """It is the owner's there, although git would take it for the template's."""
+    git(project, "mv", "app/core/limits.py", "app/songs/limits.py")
+    append(project / "app" / "songs" / "limits.py", MINE)
+    save(project)
+    before = read(project)["app/songs/limits.py"]
+
+    finished = update(project)
+
+    assert finished.exit_code == DONE, finished.report()
+    assert "app/core/limits.py stays deleted" in finished.stdout
+    assert read(project)["app/songs/limits.py"] == before
+
+
+def test_line_endings_of_a_conflict_are_kept(project: Path) -> None:
+    """Markers are the only change to the owner's lines."""
+    (project / ".gitattributes").write_text("* -text\n")
+    file = project / "app" / "core" / "limits.py"
+    text = file.read_text().replace("Limits of requests.", "My limits.")
+    file.write_bytes(text.replace("\n", "\r\n").encode())
+    save(project)
+
+    assert update(project).exit_code == TO_RESOLVE
+    assert text.replace("\n", "\r\n").encode() in file.read_bytes()
 
 
 def test_deleted_file_that_the_template_changed_is_named(project: Path) -> None:
@@ -303,6 +349,7 @@ def test_update_is_refused_in_one_sentence(project: Path, name: str) -> None:
     ("arguments", "sentence"),
     [
         (("--to", "v99.0.0"), "has no release v99.0.0: check"),
+        (("--to", "v0.0.0"), "has no release v0.0.0: check"),
         (("--data", "database=oracle"), "oracle"),
         (("--data", "database"), "write --data NAME=ANSWER"),
     ],
@@ -317,6 +364,35 @@ def test_wrong_option_is_refused(project: Path, arguments: tuple[str, ...], sent
     assert sentence in finished.stderr
     assert "Traceback" not in finished.stderr
     assert state(project) == before
+
+
+def test_older_release_is_refused(project: Path) -> None:
+    """Updates go forward only."""
+    assert update(project).exit_code == DONE
+    save(project)
+
+    finished = update(project, "--to", SYNTHETIC)
+
+    assert finished.exit_code == REFUSED
+    assert f"which is newer than {SYNTHETIC}" in finished.stderr
+
+
+@pytest.mark.parametrize(("version", "code"), [("2.34.1", REFUSED), ("2.38.0.windows.1", DONE)])
+def test_old_git_is_refused(project: Path, tmp_path: Path, version: str, code: int) -> None:
+    """Ubuntu 22.04 has 2.34, which cannot merge without a work tree."""
+    old = tmp_path / "bin" / "git"
+    old.parent.mkdir()
+    real = shutil.which("git")
+    old.write_text(
+        f'#!/bin/sh\n[ "$1" = version ] && echo "git version {version}" || exec {real} "$@"\n'
+    )
+    old.chmod(0o755)
+
+    finished = update(project, PATH=f"{old.parent}:{os.environ['PATH']}")
+
+    assert finished.exit_code == code, finished.report()
+    if code == REFUSED:
+        assert "git 2.34 is too old: install git 2.38 or newer." in finished.stderr
 
 
 SETTINGS = """
@@ -404,15 +480,15 @@ def test_killed_update_is_undone_or_done(project: Path, seed: int) -> None:
     assert not (project / ".git" / JOURNAL).exists()
 
 
-def planned(history: History, project: Path, folder: Path) -> Plan:
-    """Merge the newest release into a project, without changing it."""
+def planned(history: History, project: Path, folder: Path, release: str = SYNTHETIC) -> Plan:
+    """Merge the newest release into a project of another, without changing it."""
     with cloned(str(history.path)) as template:
         owned = template.rendered_once(history.target)
-    for name, tag in (("base", SYNTHETIC), ("new", history.target)):
-        if not (folder / name).exists():
-            history.at(tag).render(folder / name)
-            move_out(owned, folder / name, folder / f"{name}-owned")
-    return merge(Project(project), folder / "base", folder / "new", owned)
+    for tag in (release, history.target):
+        if not (folder / tag).exists():
+            history.at(tag).render(folder / tag)
+            move_out(owned, folder / tag, folder / f"{tag}-owned")
+    return merge(Project(project), folder / release, folder / history.target, owned)
 
 
 def test_failed_update_is_undone(
@@ -620,37 +696,71 @@ def test_changelog_lists_breaking_changes_first() -> None:
     assert changes_between(CHANGELOG, "v1.0.0-3-gabcdef", "v1.1.0") == ("", "")
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(data=st.data())
-def test_no_line_of_an_owner_is_lost(history: History, rendered: Path, data: st.DataObject) -> None:
-    """Random edits of random files: each line is still there, at worst in a conflict."""
-    folder = rendered.parent / "prewired-renders" / str(os.getpid())
-    folder.mkdir(parents=True, exist_ok=True)
-    project = folder / "service"
-    if not project.exists():
-        shutil.copytree(rendered, project, symlinks=True)
-    git(project, "reset", "--quiet", "--hard", "main")
-    git(project, "checkout", "--quiet", "--detach")
-    names = sorted(set(read(project)) - {ANSWERS})
-    written: dict[str, list[str]] = {}
-    for name in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True)):
-        lines = (project / name).read_text().splitlines(keepends=True)
-        first = data.draw(st.integers(0, len(lines)))
-        last = data.draw(st.integers(first, min(len(lines), first + 3)))
-        added = [
-            f"owner's line {number} of {name}\n" for number in range(data.draw(st.integers(1, 3)))
-        ]
-        (project / name).write_text("".join([*lines[:first], *added, *lines[last:]]))
-        written[name] = added
-    save(project)
+def ends(history: History) -> list[str]:
+    """Return the synthetic release, the oldest that can be updated, and the newest."""
+    return [SYNTHETIC, "v0.8.0", history.releases[-1]]
 
-    plan = planned(history, project, folder)
 
-    for name, added in written.items():
-        text = git(project, "show", f"{plan.after}:{name}")
-        assert [line for line in added if line not in text] == []
+@pytest.fixture(scope="session")
+def projects(history: History, shared_folder: Path) -> dict[str, Path]:
+    """A committed project of each of these releases, for this process alone."""
+
+    def make(folder: Path, tag: str) -> None:
+        history.at(tag).render(folder)
+        begin(folder)
+
+    folder = shared_folder / "edited" / str(os.getpid())
+    return {tag: once(folder / f"{tag}-service", partial(make, tag=tag)) for tag in ends(history)}
+
+
+def test_no_line_of_an_owner_is_lost(history: History, projects: dict[str, Path], say: Say) -> None:
+    """Random edits, moves and deletions: each line is still there, at worst in a conflict."""
+    counted: Counter[str] = Counter()
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(data=st.data())
+    def lose_nothing(data: st.DataObject) -> None:
+        tag = data.draw(st.sampled_from(ends(history)))
+        project = projects[tag]
+        git(project, "checkout", "--quiet", "--force", "--detach", "main")
+        names = sorted(set(read(project)) - {ANSWERS})
+        written: list[str] = []
+        chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True))
+        for number, name in enumerate(chosen):
+            kind = data.draw(st.sampled_from(["edit", "edit", "edit", "move", "delete", "replace"]))
+            file = project / name
+            lines = file.read_text().splitlines(keepends=True)
+            if kind == "delete":
+                file.unlink()
+                continue
+            first = 0 if kind == "replace" else data.draw(st.integers(0, len(lines)))
+            last = (
+                len(lines)
+                if kind == "replace"
+                else data.draw(st.integers(first, min(len(lines), first + 3)))
+            )
+            added = [
+                f"owner's line {number}.{line}\n" for line in range(data.draw(st.integers(1, 3)))
+            ]
+            file.write_text("".join([*lines[:first], *added, *lines[last:]]))
+            written += added
+            if kind == "move":
+                git(project, "mv", name, f"{name}-moved")
+        save(project)
+
+        plan = planned(history, project, project.parent, tag)
+
+        found = (
+            git(project, "grep", "--no-color", "-h", "owner's line", plan.after) if written else ""
+        )
+        assert sorted(set(written) - set(found.splitlines(keepends=True))) == []
+        counted["updates"] += 1
+        counted["lines"] += len(written)
+        counted["conflicts"] += len(plan.conflicts)
+        counted["with conflicts"] += bool(plan.conflicts)
+
+    lose_nothing()
+    say(
+        f"{counted['updates']} random updates with {counted['lines']} lines of an owner: 0 lost, "
+        f"{counted['conflicts']} conflicts in {counted['with conflicts']} updates"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import copier
 import pytest
 
+from prewired.errors import PrewiredError
 from support import personas, programs
 from support.personas import begin, conflicts, lost, read, save
 from support.projects import MANUAL
@@ -24,6 +25,8 @@ from support.rendering import Template, commit, copy_working_tree, git, texts_in
 from support.root import ROOT
 
 Patch = Callable[[Path], None]
+
+UPDATES = pytest.mark.parametrize("update", ["update", "update_by_copier"])
 
 
 def replace(directory: Path, path: str, old: str, new: str) -> None:
@@ -103,7 +106,8 @@ def keep(pattern: str) -> Patch:
     [(renamed, "app/core/bodies.py"), (removed, "app/core/legacy.py")],
     ids=["renamed", "removed"],
 )
-def test_removed_file_must_be_kept(older: Patch, path: str, tmp_path: Path) -> None:
+@UPDATES
+def test_removed_file_must_be_kept(update: str, older: Patch, path: str, tmp_path: Path) -> None:
     """The file must be listed as kept; then updates preserve the owner's changes to it."""
     careless = invent(tmp_path / "careless", older)
     assert [path in sentence for sentence in promises(careless)] == [True]
@@ -115,7 +119,7 @@ def test_removed_file_must_be_kept(older: Patch, path: str, tmp_path: Path) -> N
     (project / path).write_text(text, encoding="utf-8")
     save(project)
 
-    history.update(project)
+    getattr(history, update)(project)
 
     assert conflicts(project) == set()
     fresh = texts_in(history.current.render(tmp_path / "fresh"))
@@ -143,7 +147,8 @@ def remembers_the_mail(directory: Path) -> None:
     )
 
 
-def test_renamed_question_keeps_its_answer(tmp_path: Path) -> None:
+@UPDATES
+def test_renamed_question_keeps_its_answer(update: str, tmp_path: Path) -> None:
     """The new question must default to the old answer, which is then preserved."""
     assert promises(invent(tmp_path / "careless", asked_for_a_mail)) == [
         "The question mail is missing: its answer would be lost."
@@ -153,7 +158,7 @@ def test_renamed_question_keeps_its_answer(tmp_path: Path) -> None:
     assert promises(history) == []
     project = start(history, tmp_path, mail="ada@example.com")
 
-    history.update(project)
+    getattr(history, update)(project)
 
     answers = (project / ".copier-answers.yml").read_text(encoding="utf-8")
     assert "author_email: ada@example.com\n" in answers
@@ -177,17 +182,17 @@ def test_removed_question_is_reported(tmp_path: Path) -> None:
     ]
 
 
-def test_retired_choice_stops_the_update(tmp_path: Path) -> None:
+@UPDATES
+def test_retired_choice_stops_the_update(update: str, tmp_path: Path) -> None:
     """A message tells the owner, and the project is unchanged."""
     history = invent(tmp_path / "template", had_another_choice)
     assert promises(history) == []
     project = start(history, tmp_path, license="ISC")
     before = read(project)
 
-    with pytest.raises(
-        copier.errors.UserMessageError, match='license: "ISC" is not a valid choice'
-    ):
-        history.update(project)
+    refusal = (copier.errors.UserMessageError, PrewiredError)
+    with pytest.raises(refusal, match='license: "ISC" is not a valid choice'):
+        getattr(history, update)(project)
 
     assert read(project) == before
     assert git(project, "status", "--porcelain") == ""
@@ -245,7 +250,8 @@ LEFT = ("app/core/bodies.py", "app/core/legacy.py")
 """Whether these files remain depends on the releases in between."""
 
 
-def test_conflicts_are_marked_and_rejected_by_hooks(tmp_path: Path) -> None:
+@UPDATES
+def test_conflicts_are_marked_and_rejected_by_hooks(update: str, tmp_path: Path) -> None:
     """Markers show both versions; the shipped hooks reject them, and rejected hunks."""
 
     def other_pool(directory: Path) -> None:
@@ -257,7 +263,7 @@ def test_conflicts_are_marked_and_rejected_by_hooks(tmp_path: Path) -> None:
     replace(project, "app/core/settings.py", "Field(default=15, ge=1)", "Field(default=99, ge=1)")
     save(project)
 
-    history.update(project)
+    getattr(history, update)(project)
 
     assert conflicts(project) == {"app/core/settings.py"}
     assert lost(project, {"app/core/settings.py": ["default=99", "default=10"]}) == []

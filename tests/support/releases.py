@@ -14,6 +14,10 @@ import jinja2
 import yaml
 from jinja2.environment import TemplateExpression
 
+from prewired.merging import apply, check_way
+from prewired.project import Project
+from prewired.template import cloned
+from prewired.updating import prepare
 from support.questions import Question, computed, environment_of
 from support.rendering import (
     Template,
@@ -72,6 +76,18 @@ class History:
     def update(
         self, project: Path, tag: str | None = None, data: dict[str, Any] | None = None
     ) -> None:
+        """Update a committed project like `prewired update --defaults`."""
+        updated = Project(project)
+        updated.check()
+        updated.check_clean()
+        with quick_copier(), cloned(updated.answers["_src_path"]) as template:
+            prepared = prepare(updated, template, tag or self.target, data or {})
+        check_way(updated, prepared.plan)
+        apply(updated, prepared.plan)
+
+    def update_by_copier(
+        self, project: Path, tag: str | None = None, data: dict[str, Any] | None = None
+    ) -> None:
         """Update a committed project like `copier update --defaults`."""
         self._again(copier.run_update, project, tag, data)
 
@@ -123,7 +139,7 @@ SYNTHETIC = "v0.0.1"
 
 
 def _make_older(directory: Path) -> None:
-    """Undo changes typical of a release: two new files, and changed lines in two others."""
+    """Undo changes typical of a release: two new files, and changed lines in three others."""
     template = directory / "template"
     (template / "tests" / "core" / "test_settings.py").unlink()
     # A new file in the example must not reappear for owners who have deleted the example.
@@ -131,6 +147,8 @@ def _make_older(directory: Path) -> None:
     for name, new, old in (
         ("app/core/limits.py", "Limits for requests.", "Limits of requests."),
         ("app/core/README.md.jinja", "# Manual\n", "# Handbook\n"),
+        # Belongs to the owner.
+        ("app/settings.py", "Settings of the service.", "The settings."),
     ):
         text = (template / name).read_text(encoding="utf-8")
         assert text.count(new) == 1, f"{name} must contain {new!r} exactly once."
