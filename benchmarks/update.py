@@ -1,87 +1,72 @@
-"""Compare an update with rendering the same project from scratch, both in-process.
+"""Compare `prewired update` of a modified project with `copier copy`, as whole commands.
 
-Copier renders three times for an update. The same ratio for an empty template of as many files is
-measured for information; it shows how much of the cost is Copier's own.
+`copier update` is measured for information.
 """
 
 import shutil
+import sys
 import time
 from pathlib import Path
 from statistics import median
 
-from render import empty_template
-
 import measuring
 from support.personas import begin, grow, save
-from support.releases import History, read_history
-from support.rendering import commit, files_in
+from support.programs import environment, run
+from support.releases import read_history
+from support.rendering import COMMITTER, files_in
 
-LIMIT = 3
+LIMIT = 3.5
+
+BIN = Path(sys.prefix) / "bin"
 
 
 def main() -> None:
-    """Measure both templates."""
+    """Measure rounds of all three commands, in turn."""
     parser = measuring.parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
 
     with measuring.template() as (_, folder):
-        ours = read_history(folder / "ours")
-        start = ours.at(ours.releases[-1]).render(folder / "project")
-        empty = with_answers(empty_template(folder / "empty", start).path)
+        history = read_history(folder / "history")
+        start = history.at(history.releases[-1]).render(folder / "project")
         begin(start)
         grow(start)
         save(start)
-        ratios = []
-        for name, history, project in (
-            ("this template", ours, start),
-            ("empty template", empty, made(empty, folder / "nothing")),
-        ):
-            renders, updates = compare(history, project, folder / name, rounds)
-            pairs = zip(updates, renders, strict=True)
-            ratios.append(median(update / render for update, render in pairs))
-            print(
-                f"{name}, {len(files_in(project))} files: "
-                f"render {median(renders) * 1000:.0f} ms, update {median(updates) * 1000:.0f} ms, "
-                f"ratio {ratios[-1]:.2f}"
+        source = str(history.path)
+        release = ("--vcs-ref", history.target)
+        commands = {
+            "render": ("copier", "copy", "--quiet", "--defaults", *release, source, "new"),
+            "prewired update": ("prewired", "update", "--defaults", "--to", history.target),
+            "copier update": ("copier", "update", "--quiet", "--defaults", *release),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for number in range(rounds + 1):
+            for name, command in commands.items():
+                project = folder / f"{number}-{name}"
+                shutil.copytree(start, project)
+                taken = timed(project, command)
+                # The first round is a warm-up.
+                if number:
+                    seconds[name].append(taken)
+        print(f"{len(files_in(start))} files")
+        for name, measured in seconds.items():
+            print(f"{name}: {median(measured) * 1000:.0f} ms")
+        ratios = {
+            name: median(
+                each / render for each, render in zip(measured, seconds["render"], strict=True)
             )
-    measuring.conclude(ratios[:1], LIMIT, max)
+            for name, measured in seconds.items()
+        }
+        print(f"copier update: {ratios['copier update']:.2f} renders")
+    measuring.conclude([ratios["prewired update"]], LIMIT, max)
 
 
-def with_answers(path: Path) -> History:
-    """Make the empty template updatable from one release to the next."""
-    answers = path / "template" / "{{ _copier_conf.answers_file }}.jinja"
-    answers.write_text("{{ _copier_answers | to_nice_yaml }}", encoding="utf-8")
-    (path / "template" / ".copier-answers.yml").unlink()
-    commit(path, "v1.1.0")
-    commit(path, "v1.2.0")
-    return History(path, ("v1.1.0",), "v1.2.0")
-
-
-def made(history: History, project: Path) -> Path:
-    """Render the older release and commit it."""
-    history.at(history.releases[-1]).render(project)
-    begin(project)
-    return project
-
-
-def compare(
-    history: History, start: Path, folder: Path, rounds: int
-) -> tuple[list[float], list[float]]:
-    """Return the seconds of renders and updates, measured alternately."""
-    renders, updates = [], []
-    for number in range(rounds + 1):
-        project = folder / f"project-{number}"
-        shutil.copytree(start, project)
-        started = time.perf_counter()
-        history.current.render(folder / f"render-{number}")
-        between = time.perf_counter()
-        history.update(project)
-        # The first round is a warm-up.
-        if number:
-            renders.append(between - started)
-            updates.append(time.perf_counter() - between)
-    return renders, updates
+def timed(project: Path, command: tuple[str, ...]) -> float:
+    """Run a command in a project, and return its seconds."""
+    started = time.perf_counter()
+    program, *arguments = command
+    run(str(BIN / program), *arguments, cwd=project, env=environment(**COMMITTER))
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

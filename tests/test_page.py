@@ -26,7 +26,7 @@ from support.questions import Combination, behavioural_product, every_choice, re
 from support.rendering import Renders, once, texts_in
 from support.root import ROOT
 
-COMMAND = f"uvx copier copy --defaults %s{ADDRESS} my-service"
+COMMAND = f"uvx --from {ADDRESS} prewired new my-service --defaults%s"
 
 COMPARED = (
     "#database=postgresql&example=false&license=MIT&compare=yes&with.ci=none"
@@ -184,7 +184,7 @@ def test_answers_are_chosen_with_the_keyboard(open_page: Open, data: dict[str, A
     tab_to(tab, "[name=example]")
     tab.keyboard.press("ArrowDown")
 
-    answers = "--data database=postgresql --data example=false "
+    answers = " --data database=postgresql --data example=false"
     assert tab.text_content("#command") == COMMAND % answers
     assert "#database=postgresql&example=false&" in tab.url
     tab.get_by_role("button", name="Copy").press("Enter")
@@ -265,7 +265,7 @@ def test_comparison_is_chosen_in_the_form(open_page: Open, data: dict[str, Any])
     summary = f"Files: 0 only here, 0 only there, 0 changed, {equal} same"
     assert tab.text_content("#summary") == summary
     tab.get_by_label("license there").select_option("MIT")
-    assert tab.text_content("#other-command") == COMMAND % "--data license=MIT "
+    assert tab.text_content("#other-command") == COMMAND % " --data license=MIT"
     assert "LICENSE only there" in tab.inner_text("#files").replace("\n", " ")
     tab.get_by_label("Compare with another service").uncheck()
     assert "compare" not in tab.url

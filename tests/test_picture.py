@@ -11,10 +11,8 @@ from support import interpreters, picture
 from support.environments import Environments
 from support.fragments import ADDRESS, README
 from support.picture import (
-    FILES,
     FOLDER,
     PICTURE,
-    copy_lines,
     drawn,
     elided,
     fixed,
@@ -153,19 +151,6 @@ def test_blank_lines_can_be_left_out() -> None:
     """They need no ellipsis."""
     lines = elided(styled("a\n\na\n\nb"), "a".__eq__)
     assert list(map(plain, lines)) == ["a", "a", "…"]
-
-
-def test_created_files_are_in_order() -> None:
-    """The order of the file system does not change the picture; a missing file is an error."""
-    names = [name.replace("\\", "").replace("w+", "w") for name in FILES]
-    listed = [f"    create  {name}" for name in ("zoo.py", *reversed(names))]
-    lines = styled("\n".join(["Copying from template", *listed, "", "Next:"]))
-
-    shown = [plain(line) for line in copy_lines(lines)]
-
-    assert shown == [*(f"    create  {name}" for name in sorted(names)), "…", "", "Next:"]
-    with pytest.raises(AssertionError, match="does not create all"):
-        copy_lines(lines[:-3])
 
 
 def spans(*texts: tuple[str, str]) -> Line:

@@ -303,13 +303,27 @@ def need_trust(directory: Path) -> None:
     copier_yml.write_text(f'_tasks: ["true"]\n_migrations: ["true"]\n{text}', encoding="utf-8")
 
 
+def forget_an_owned_file(directory: Path) -> None:
+    """Drop an entry of _exclude."""
+    copier_yml = directory / "copier.yml"
+    lines = copier_yml.read_text(encoding="utf-8").splitlines(keepends=True)
+    copier_yml.write_text("".join(each for each in lines if "app/asgi.py" not in each), "utf-8")
+
+
+def add_a_module(directory: Path) -> None:
+    """Add a module where owners have theirs."""
+    (directory / "template" / "app" / "mail.py").write_text('"""Mail."""\n', encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("newer", "words"),
     [
+        (forget_an_owned_file, ["app/asgi.py is no longer under _exclude"]),
+        (add_a_module, ["app/mail.py is a new module outside of core"]),
         (edit_a_shipped_revision, ["write another revision"]),
         (need_trust, ["_tasks requires --trust", "A migration without a version"]),
     ],
-    ids=["edited revision", "trust"],
+    ids=["forgotten", "outside of core", "edited revision", "trust"],
 )
 def test_forbidden_changes_are_reported(newer: Patch, words: list[str], tmp_path: Path) -> None:
     """Each forbidden change is named."""

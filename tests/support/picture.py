@@ -1,8 +1,7 @@
 """The picture of a terminal in the README: real commands, and what they print.
 
 Lines can be left out, which an ellipsis shows, and values that differ from run to run are
-replaced by fixed ones. The files that Copier creates are sorted. Everything else is shown as
-a terminal of that width shows it.
+replaced by fixed ones. Everything else is shown as a terminal of that width shows it.
 """
 
 import os
@@ -27,23 +26,12 @@ PICTURE = ROOT / "docs" / "terminal.svg"
 
 COMMAND = "uv run tools/picture.py"
 
-COPY = f"""uvx copier copy --defaults --data database=postgresql \\
-    {ADDRESS} my-service"""
+NEW = f"""uvx --from {ADDRESS} \\
+    prewired new my-service --defaults --data database=postgresql"""
 TEST = "cd my-service && uv run pytest"
 DEV = "uv run my-service dev"
 REQUEST = """curl localhost:8000/songs --json '{"title": "Levitating", "artist": "Dua Lipa"}'"""
 
-FILES = (
-    r"app/main\.py",
-    r"app/core/database\.py",
-    r"app/songs/router\.py",
-    r"migrations/versions/\w+_create_songs\.py",
-    r"tests/songs/test_router\.py",
-)
-"""The created files that the picture shows."""
-
-CREATED = re.compile(rf"    create  ({'|'.join(FILES)})")
-LEFT_OUT_OF_COPY = re.compile(r"Copying from | +(create|identical)  ")
 TESTS = re.compile(r"tests/|=+ \d+ passed")
 LOG = re.compile(r"\d{4}-\d\d-\d\dT")
 
@@ -52,6 +40,8 @@ STARTED = "Application startup complete."
 SGR = rf"(?:{ANSI.pattern.replace('(', '(?:')})*"
 
 FIXED = {
+    # Erases the line that shows the progress.
+    r"\x1b\[2K": "",
     # Where the database's sockets are.
     r"host=\S*postgresql-\w+": "host=%2Ftmp%2Fpostgresql-k3v9x2ab",
     rf"(?<=reloader process \[)({SGR})\d+": r"\g<1>4217",
@@ -86,10 +76,10 @@ def record(
     """
     folder, port = folder.resolve(), programs.free_port()
     env = _environment(folder)
-    # The suite's own Copier is the version in uv.lock.
-    copy = COPY.replace("uvx copier", shlex.join([sys.executable, "-m", "copier"]))
-    copy = copy.replace(ADDRESS, shlex.quote(str(template.path)))
-    copied = _printed(copy, folder, programs.environment(**env))
+    # Not from the address, and with the versions in uv.lock.
+    new = NEW.replace(f"uvx --from {ADDRESS}", shlex.quote(sys.executable) + " -m")
+    new += f" --from {shlex.quote(str(template.path))}"
+    created = _printed(new, folder, programs.environment(**env))
     project = project_in(folder / "my-service")
     project.sync()
     env = project.environment(env)
@@ -100,7 +90,7 @@ def record(
     shown = partial(fixed, folder=folder, port=port)
     return [
         [
-            Step(COPY, copy_lines(shown(copied))),
+            Step(NEW, shown(created)[1:]),
             Step(TEST, elided(shown(tested), lambda text: bool(TESTS.match(text)))),
             Step(DEV, elided(shown(started), lambda text: not LOG.match(text))),
         ],
@@ -109,13 +99,13 @@ def record(
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return variables for the commands, which ignore the user's settings of Copier."""
-    settings = folder / "settings.yml"
-    settings.write_text("{}\n", encoding="utf-8")
+    """Return variables for the commands, which ignore the user's settings of git."""
+    settings = folder / "gitconfig"
+    settings.write_text("[user]\n    name = You\n    email = you@example.com\n", encoding="utf-8")
     return {
         # The commands call uv by its name.
         "PATH": os.pathsep.join([str(Path(programs.uv()).parent), programs.environment()["PATH"]]),
-        "COPIER_SETTINGS_PATH": str(settings),
+        "GIT_CONFIG_GLOBAL": str(settings),
         "UV_NO_PROGRESS": "1",
     }
 
@@ -141,16 +131,6 @@ def _filled(line: str) -> str:
     return re.sub("=+", "=" * ((COLUMNS - len(title)) // 2), line)
 
 
-def copy_lines(lines: Sequence[Line]) -> list[Line]:
-    """Return some of the created files, and Copier's message."""
-    shown = [line for line in lines if CREATED.fullmatch(plain(line))]
-    assert len(shown) == len(FILES), f"Copier does not create all of {FILES}."
-    # Copier creates files in the order in which the file system lists them.
-    shown.sort(key=plain)
-    rest = [line for line in lines if line not in shown]
-    return [*shown, *elided(rest, lambda text: not LEFT_OUT_OF_COPY.match(text))]
-
-
 def elided(lines: Sequence[Line], is_shown: Callable[[str], bool]) -> list[Line]:
     """Return the lines to show; an ellipsis replaces others, and a blank line several."""
     kept = [line if is_shown(plain(line)) else ELLIPSIS for line in lines if line or is_shown("")]
@@ -164,7 +144,7 @@ def drawn(terminals: Sequence[Sequence[Step]]) -> str:
     """Return the picture as SVG."""
     return svg(
         "From a copy of the template to a running service",
-        "In one terminal, Copier creates a service with PostgreSQL, its tests pass, and its "
+        "In one terminal, the command creates a service with PostgreSQL, its tests pass, and its "
         "development server starts. In another terminal, a request to it is answered.",
         [[row for line in _lines(steps) for row in wrapped(line)] for steps in terminals],
     )

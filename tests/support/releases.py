@@ -285,6 +285,22 @@ def broken_promises(old: Manifest, new: Manifest) -> list[str]:
         for path in sorted(gone)
     ]
     broken += [
+        f"{path} is no longer under _exclude: updates would restore the file or conflict with it."
+        for path in old.kept
+        if path not in new.kept
+    ]
+    added = {
+        path
+        for answers in old.combinations
+        for path in new.paths(answers) - old.paths(answers)
+        if path.endswith(".py") and not new.keeps(path)
+    }
+    broken += [
+        f"{path} is a new module outside of core: an owner can have one of this name."
+        for path in sorted(added)
+        if not path.startswith(("app/core/", "tests/core/"))
+    ]
+    broken += [
         f"{path} was released and must not change: write another revision."
         for path, text in old.revisions.items()
         if new.revisions.get(path, text) != text

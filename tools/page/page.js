@@ -40,8 +40,8 @@ const chosen = (answers) => Object.entries(answers).filter(([name, value]) => va
 
 // Services and their difference
 
-const command = (answers) => ["uvx copier copy --defaults",
-  ...chosen(answers).map(([name, value]) => `--data ${name}=${value}`), data.address, "my-service"].join(" ");
+const command = (answers) => [`uvx --from ${data.address} prewired new my-service --defaults`,
+  ...chosen(answers).map(([name, value]) => `--data ${name}=${value}`)].join(" ");
 
 const split = (text) => text.split("\n").slice(0, -1);
 
