@@ -130,7 +130,9 @@ def fault(command: str, project: Project, inside: Path) -> str | None:
             return None
         case ["uvx", "pre-commit", "install"] | ["python3", "-m", "venv", _]:
             return None
-        case ["pip", "install", "-q", "uv"] | ["uv"] | ["uvx"] | ["git"] | ["copier"]:
+        case (
+            ["prewired"] | ["pip", "install", "-q", "uv"] | ["uv"] | ["uvx"] | ["git"] | ["copier"]
+        ):
             return None
         case ["cd", folder]:
             known = {"my-service", "../my-service", "FOLDER"}
