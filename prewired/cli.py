@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -48,6 +48,7 @@ To = Annotated[str | None, typer.Option(help="Release to render; by default, the
 Defaults = Annotated[
     bool, typer.Option("--defaults", help="Answer new questions with their defaults.")
 ]
+Diff = Annotated[bool, typer.Option("--diff", help="Show all changed lines.")]
 Source = Annotated[
     str | None,
     typer.Option("--from", help="Address of the template; by default, that of this command."),
@@ -113,10 +114,12 @@ def _keep(folder: Path) -> str:
 
 
 @app.command()
-def update(data: Data = None, to: To = None, defaults: Defaults = False) -> None:
+def update(
+    data: Data = None, to: To = None, defaults: Defaults = False, diff: Diff = False
+) -> None:
     """Update the service in this folder to a newer release, or to other answers."""
     project, prepared = _prepare(data, to, defaults)
-    _explain(prepared)
+    _explain(project, prepared, diff=diff)
     if prepared.nothing:
         return
     check_way(project, prepared.plan)
@@ -131,16 +134,11 @@ def update(data: Data = None, to: To = None, defaults: Defaults = False) -> None
 
 @app.command()
 def preview(
-    data: Data = None,
-    to: To = None,
-    defaults: Defaults = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show the changed lines.")] = False,
+    data: Data = None, to: To = None, defaults: Defaults = False, diff: Diff = False
 ) -> None:
     """Show what an update would do, and change nothing."""
     project, prepared = _prepare(data, to, defaults)
-    _explain(prepared)
-    if diff and not prepared.nothing:
-        typer.echo(project.root("diff-tree", "-p", prepared.plan.before, prepared.plan.after))
+    _explain(project, prepared, diff=diff)
     check_way(project, prepared.plan)
     if prepared.plan.conflicts:
         typer.echo(f"\nTo resolve: {_names(prepared.plan.conflicts)}.")
@@ -181,31 +179,53 @@ def _prepare(data: list[str] | None, to: str | None, defaults: bool) -> tuple[Pr
     return project, update
 
 
-def _explain(prepared: Update) -> None:
-    """Print what an update changes, in Markdown, breaking changes first."""
-    old, new = prepared.old, prepared.new
+def _explain(project: Project, prepared: Update, *, diff: bool) -> None:
+    """Print what an update changes, in Markdown, breaking changes first.
+
+    Args:
+        project: the project.
+        prepared: its update.
+        diff: whether to show all changed lines.
+    """
+    old, new, plan = prepared.old, prepared.new, prepared.plan
     if prepared.nothing:
         typer.echo(f"{new['project_name']} is up to date ({new['_commit']}).")
         return
     typer.echo(f"{new['project_name']}: {old['_commit']} to {new['_commit']}")
+    changes = project.root("diff-tree", "-p", plan.before, plan.after) if diff else ""
     for title, text in (
         ("Breaking changes", prepared.urgent),
         ("Changes", prepared.others),
         (
             "Changes of the template to files that are yours: take what you want",
-            indent(prepared.owned, CODE, lambda _: True),
+            _code(_owned_changes(prepared.owned, whole=diff)),
         ),
+        ("Changed lines", _code(changes)),
         ("Answers", _changed_answers(old, new)),
-        ("Files", indent(_changed_files(prepared.plan), CODE)),
+        ("Files", _code(_changed_files(plan))),
     ):
         if text.strip():
             typer.echo(f"\n# {title}\n\n{text}")
-    if any(Path(name).name == "pyproject.toml" for name in prepared.plan.changes):
+    if any(Path(name).name == "pyproject.toml" for name in plan.changes):
         typer.echo("\nRun `uv lock` afterwards: pyproject.toml changes.")
 
 
-CODE = " " * 4
-"""Marks a block of code in Markdown."""
+def _code(text: str) -> str:
+    """Return text as a block of code in Markdown."""
+    return indent(text, " " * 4, lambda _: True)
+
+
+LONGEST = 30
+"""Lines that are shown of the diff of a file, unless all are asked for."""
+
+
+def _owned_changes(changes: Mapping[str, Sequence[str]], *, whole: bool) -> str:
+    lines: list[str] = []
+    for name, changed in changes.items():
+        lines += changed if whole else changed[:LONGEST]
+        if not whole and len(changed) > LONGEST:
+            lines.append(f"... {len(changed) - LONGEST} more lines in {name}: --diff shows them")
+    return "\n".join(lines)
 
 
 def _changed_answers(old: Answers, new: Answers) -> str:

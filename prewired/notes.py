@@ -29,8 +29,8 @@ def changes_between(changelog: str, old: str, new: str) -> tuple[str, str]:
     return "\n\n".join(urgent), "\n\n".join(others)
 
 
-def owned_changes(before: Path, after: Path, project: Path) -> str:
-    """Return a diff of the template's changes to files that belong to the owner.
+def owned_changes(before: Path, after: Path, project: Path) -> dict[str, list[str]]:
+    """Return the template's changes to files that belong to the owner, as lines of a diff by path.
 
     Files and folders that the owner deleted or moved are left out.
 
@@ -45,14 +45,15 @@ def owned_changes(before: Path, after: Path, project: Path) -> str:
         for file in sorted(side.rglob("*"))
         if file.is_file()
     }
-    differences: list[str] = []
+    differences = {}
     for file in files:
         old, new = _lines(before / file), _lines(after / file)
         is_missed = not old and (project / file).parent.is_dir()
         if old != new and (is_missed or (project / file).exists()):
             name = file.as_posix()
-            differences += unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="")
-    return "\n".join(differences)
+            compared = unified_diff(old, new, f"a/{name}", f"b/{name}", lineterm="")
+            differences[name] = list(compared)
+    return differences
 
 
 def _lines(file: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Prepares an update: renders two releases of the template, and merges the difference."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,8 @@ class Update:
     """Breaking changes, with manual steps."""
     others: str
     """The other changes."""
-    owned: str
-    """A diff of the template's changes to files that are the owner's."""
+    owned: Mapping[str, Sequence[str]]
+    """The template's changes to files that are the owner's, as lines of a diff by path."""
 
     @property
     def nothing(self) -> bool:

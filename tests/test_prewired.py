@@ -127,6 +127,19 @@ def test_changes_to_owned_files_are_shown(project: Path) -> None:
     assert "+++ b/app/songs" not in finished.stdout
 
 
+def test_long_changes_to_owned_files_are_cut(history: History, tmp_path: Path) -> None:
+    """The first release that can be updated had another README."""
+    project = history.at("v0.8.0").render(tmp_path / "service")
+    begin(project)
+
+    short = prewired(project, "preview", "--defaults")
+    long = prewired(project, "preview", "--defaults", "--diff")
+
+    assert "more lines in README.md: --diff shows them" in short.stdout
+    assert "more lines in README.md" not in long.stdout
+    assert len(long.stdout) > 2 * len(short.stdout)
+
+
 def test_file_moved_among_owned_ones_is_left_alone(project: Path) -> None:
     """It is the owner's there, although git would take it for the template's."""
     git(project, "mv", "app/core/limits.py", "app/songs/limits.py")
@@ -595,7 +608,7 @@ def test_preview_changes_nothing(project: Path) -> None:
     assert finished.exit_code == DONE, finished.report()
     assert "new       tests/core/test_settings.py" in finished.stdout
     assert "changed   app/core/README.md" in finished.stdout
-    assert "-# Handbook\n+# Manual" in finished.stdout
+    assert "    -# Handbook\n    +# Manual\n" in finished.stdout
     assert state(project) == before
 
 
