@@ -486,6 +486,26 @@ def test_impossible_update_changes_nothing(
     assert (read(project), git(project, "status", "--porcelain")) == (before, status)
 
 
+@pytest.mark.parametrize("again", ["update_by_copier", "recopy"])
+@pytest.mark.parametrize("lost", ["database", "project_name"])
+def test_lost_answer_is_refused_by_copier(
+    again: str, lost: str, history: History, tmp_path: Path
+) -> None:
+    """Copier itself would use the default."""
+    project = history.current.render(tmp_path / "service", {"database": "mysql"})
+    begin(project)
+    file = project / ".copier-answers.yml"
+    text = re.sub(f"^{lost}: .*\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    file.write_text(text, encoding="utf-8")
+    save(project)
+    before = read(project)
+
+    with pytest.raises(copier.errors.UserMessageError, match=f"{lost} is missing in .*: restore"):
+        getattr(history, again)(project)
+
+    assert read(project) == before
+
+
 def test_update_without_answers_file_is_refused(history: History, tmp_path: Path) -> None:
     """Copier itself reports that it finds no template, and nothing is changed."""
     project = history.current.render(tmp_path / "service")
