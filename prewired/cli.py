@@ -126,10 +126,12 @@ def update(
     apply(project, prepared.plan)
     conflicts = prepared.plan.conflicts
     if conflicts:
-        typer.echo(f"\nTo resolve, between the markers <<<<<<< and >>>>>>>: {_names(conflicts)}.")
-        typer.echo("Then run `git add` and commit. To give up: `git reset --hard`.")
+        _advise(
+            f"To resolve, between the markers <<<<<<< and >>>>>>>: {_names(conflicts)}.\n"
+            "Then run `git add` and commit. To give up: `git reset --hard`."
+        )
         raise typer.Exit(Exit.TO_RESOLVE)
-    typer.echo("\nDone. Review it with `git diff --cached`, run the tests, and commit.")
+    _advise("Done. Review it with `git diff --cached`, run the tests, and commit.")
 
 
 @app.command()
@@ -141,7 +143,7 @@ def preview(
     _explain(project, prepared, diff=diff)
     check_way(project, prepared.plan)
     if prepared.plan.conflicts:
-        typer.echo(f"\nTo resolve: {_names(prepared.plan.conflicts)}.")
+        _advise(f"To resolve: {_names(prepared.plan.conflicts)}.")
         raise typer.Exit(Exit.TO_RESOLVE)
 
 
@@ -198,21 +200,21 @@ def _explain(project: Project, prepared: Update, *, diff: bool) -> None:
         ("Changes", prepared.others),
         (
             "Changes of the template to files that are yours: take what you want",
-            _code(_owned_changes(prepared.owned, whole=diff)),
+            _diff(_owned_changes(prepared.owned, whole=diff)),
         ),
-        ("Changed lines", _code(changes)),
+        ("Changed lines", _diff(changes)),
         ("Answers", _changed_answers(old, new)),
-        ("Files", _code(_changed_files(plan))),
+        ("Files", indent(_changed_files(plan), " " * 4)),
     ):
         if text.strip():
             typer.echo(f"\n# {title}\n\n{text}")
     if any(Path(name).name == "pyproject.toml" for name in plan.changes):
-        typer.echo("\nRun `uv lock` afterwards: pyproject.toml changes.")
+        _advise("Run `uv lock` afterwards: pyproject.toml changes.")
 
 
-def _code(text: str) -> str:
-    """Return text as a block of code in Markdown."""
-    return indent(text, " " * 4, lambda _: True)
+def _diff(text: str) -> str:
+    """Return a diff as a block of code in Markdown; it can contain other blocks."""
+    return f"````diff\n{text.rstrip()}\n````" if text else ""
 
 
 LONGEST = 30
@@ -291,6 +293,11 @@ def _answers(data: list[str] | None, questions: Mapping[str, Any]) -> dict[str, 
 
 def _names(conflicts: dict[str, Any]) -> str:
     return ", ".join(sorted(conflicts))
+
+
+def _advise(text: str) -> None:
+    """Say what to do next; standard output is for what changes, such as a pull request's text."""
+    typer.echo(f"\n{text}", err=True)
 
 
 def _progress(text: str) -> None:

@@ -13,7 +13,10 @@ URGENT = "Breaking"
 
 
 def changes_between(changelog: str, old: str, new: str) -> tuple[str, str]:
-    """Return the breaking and the other changes of the releases after `old`, up to `new`."""
+    """Return the breaking and the other changes of the releases after `old`, up to `new`.
+
+    Both are Markdown, with one line for each paragraph.
+    """
     first, last = version_of(old), version_of(new)
     parts = SECTION.split(changelog)
     urgent: list[str] = []
@@ -24,9 +27,17 @@ def changes_between(changelog: str, old: str, new: str) -> tuple[str, str]:
             continue
         for block in re.split(r"^(?=### )", text, flags=re.MULTILINE)[1:]:
             title, _, body = block.partition("\n")
-            chosen = urgent if title == f"### {URGENT}" else others
-            chosen.append(f"{name}, {title.removeprefix('### ').lower()}:\n\n{body.strip()}")
+            text = _unwrapped(body.strip())
+            if title == f"### {URGENT}":
+                urgent.append(f"## {name}\n\n{text}")
+            else:
+                others.append(f"## {name}, {title.removeprefix('### ').lower()}\n\n{text}")
     return "\n\n".join(urgent), "\n\n".join(others)
+
+
+def _unwrapped(text: str) -> str:
+    """Join the lines of each paragraph: GitHub keeps line breaks in issues and pull requests."""
+    return re.sub(r"(?<=[^\n|])\n *(?![ \n|]|[-*] )", " ", text)
 
 
 def owned_changes(before: Path, after: Path, project: Path) -> dict[str, list[str]]:

@@ -110,7 +110,8 @@ def git_address(address: str) -> str:
     """Return the address as git understands it; Copier also accepts short forms."""
     for short, long in (("gh:", "https://github.com/"), ("gl:", "https://gitlab.com/")):
         if address.startswith(short):
-            return f"{long}{address.removeprefix(short).removesuffix('.git')}.git"
+            path = address.removeprefix(short).removeprefix("/").removesuffix(".git")
+            return f"{long}{path}.git"
     return address.removeprefix("git+")
 
 

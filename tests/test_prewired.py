@@ -123,7 +123,7 @@ def test_changes_to_owned_files_are_shown(project: Path) -> None:
     after = read(project)
     for path in ("README.md", "app/settings.py", "app/main.py"):
         assert after[path] == before[path]
-    assert '    -"""The settings."""\n    +"""Settings of the service."""\n' in finished.stdout
+    assert '\n-"""The settings."""\n+"""Settings of the service."""\n' in finished.stdout
     assert "+++ b/app/songs" not in finished.stdout
 
 
@@ -193,7 +193,7 @@ def test_conflict_is_left_to_git(project: Path) -> None:
     assert "<<<<<<< yours\n" in file.read_text()
     assert ">>>>>>> the template's\n" in file.read_text()
     assert "To resolve, between the markers <<<<<<< and >>>>>>>: app/core/limits.py" in (
-        finished.stdout
+        finished.stderr
     )
     git(project, "reset", "--quiet", "--hard")
     assert read(project) == before
@@ -608,7 +608,7 @@ def test_preview_changes_nothing(project: Path) -> None:
     assert finished.exit_code == DONE, finished.report()
     assert "new       tests/core/test_settings.py" in finished.stdout
     assert "changed   app/core/README.md" in finished.stdout
-    assert "    -# Handbook\n    +# Manual\n" in finished.stdout
+    assert "\n-# Handbook\n+# Manual\n" in finished.stdout
     assert state(project) == before
 
 
@@ -679,7 +679,9 @@ CHANGELOG = """# Changelog
 
 ### Breaking
 
-- Rename a setting.
+- Rename a setting:
+  `a` is `b`.
+- And another.
 
 ### Added
 
@@ -703,8 +705,8 @@ def test_changelog_lists_breaking_changes_first() -> None:
     """It lists the releases between the two, newest first."""
     urgent, others = changes_between(CHANGELOG, "v1.0.0", "v1.1.0")
 
-    assert urgent == "1.1.0, breaking:\n\n- Rename a setting."
-    assert others == "1.1.0, added:\n\n- Tea.\n\n1.0.1, fixed:\n\n- A cup."
+    assert urgent == "## 1.1.0\n\n- Rename a setting: `a` is `b`.\n- And another."
+    assert others == "## 1.1.0, added\n\n- Tea.\n\n## 1.0.1, fixed\n\n- A cup."
     assert changes_between(CHANGELOG, "v1.1.0", "v1.1.0") == ("", "")
     assert changes_between(CHANGELOG, "v1.0.0-3-gabcdef", "v1.1.0") == ("", "")
 
