@@ -85,7 +85,7 @@ EDITS: Mapping[str, tuple[str, str]] = {
     ),
     "app/core/logs.py": ('method=scope["method"],', 'verb=scope["method"],'),
     "app/main.py": ("core.install(app, settings)", 'core.install(app, settings, prefix="/api")'),
-    ".github/workflows/ci.yml": ("- run: uv run pytest", "- run: uv run pytest --maxfail=1"),
+    ".github/workflows/ci.yml": ("run: uv run pytest", "run: uv run pytest --maxfail=1"),
 }
 """For each file, a line of the template and the owner's version of it."""
 
