@@ -59,8 +59,19 @@ def grow(project: Path) -> Lines:
         text = revision.read_text(encoding="utf-8")
         text = text.replace("Revises: 8c3d2f5b9a41", "Revises:")
         revision.write_text(text.replace('= "8c3d2f5b9a41"', "= None"), encoding="utf-8")
+    # As `uv add` writes it. Until 0.10, owners added dependencies to the template's.
+    pyproject = project / "pyproject.toml"
+    text = pyproject.read_text(encoding="utf-8")
+    own = re.sub(
+        r'^dependencies = \["(.+\[core\])"\]$',
+        r'dependencies = [\n    "\1",\n]',
+        text,
+        flags=re.MULTILINE,
+    )
+    pyproject.write_text(own, encoding="utf-8")
+    name = re.findall(r'^    (".+\[core\]")', own, re.MULTILINE) or ['"pydantic>=']
     additions = {
-        "pyproject.toml": ('    "pydantic>=', '    "markupsafe>=3.0",\n'),
+        "pyproject.toml": (f"    {name[0]}", '    "markupsafe>=3.0",\n'),
         "app/settings.py": ("", '\n    invoice_currency: str = "EUR"\n'),
         ".env.example": ("", "\n# The currency of new invoices.\n# INVOICE_CURRENCY=EUR\n"),
         "README.md": ("", "\n## Invoices\n\nSee `uv run <name> invoices --help`.\n"),
