@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from textwrap import indent
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import typer
 import yaml
@@ -269,7 +270,7 @@ def own_address() -> str:
     if "vcs_info" in record:
         return url if url.endswith(".git") else f"git+{url}"
     if "dir_info" in record:
-        return unquote(urlsplit(url).path)
+        return url2pathname(urlsplit(url).path)
     raise PrewiredError("The address of the template is unknown: add --from ADDRESS.")
 
 

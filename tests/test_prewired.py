@@ -1,5 +1,6 @@
 """The command `prewired`: it never loses a line, and never leaves an update half done."""
 
+import json
 import os
 import random
 import shutil
@@ -11,11 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prewired import cli
 from prewired.errors import PrewiredError
 from prewired.git import Git, GitError
 from prewired.merging import Plan, apply, merge
@@ -23,10 +26,11 @@ from prewired.notes import changes_between
 from prewired.project import ANSWERS, JOURNAL, Project
 from prewired.template import cloned, move_out
 from support.personas import begin, conflicts, read, save
-from support.programs import Finished, environment, run
+from support.programs import Finished, environment, run, uv
 from support.releases import SYNTHETIC, History
 from support.rendering import COMMITTER, git, once, texts_in
 from support.results import Say
+from support.root import ROOT
 
 COMMAND = str(Path(sys.prefix) / "bin" / "prewired")
 MINE = "# Mine.\n"
@@ -667,6 +671,43 @@ def test_relative_address_is_stored_as_an_absolute_one(history: History, tmp_pat
 
     assert prewired(tmp_path, "new", "tea", "--from", address, "--defaults").exit_code == DONE
     assert f"_src_path: {history.path}\n" in (tmp_path / "tea" / ANSWERS).read_text()
+
+
+@pytest.mark.parametrize(
+    ("record", "address"),
+    [
+        ({"url": "file:///home/ada/my%20template", "dir_info": {}}, "/home/ada/my template"),
+        ({"url": "https://example.com/a/b", "vcs_info": {}}, "git+https://example.com/a/b"),
+        ({"url": "https://example.com/a/b.git", "vcs_info": {}}, "https://example.com/a/b.git"),
+        ({"url": "file:///tmp/prewired.whl", "archive_info": {}}, None),
+        ({}, None),
+    ],
+)
+def test_address_is_where_the_command_comes_from(
+    record: dict[str, object], address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel does not say so: its user has to."""
+    found = SimpleNamespace(read_text=lambda _: json.dumps(record))
+    monkeypatch.setattr(cli, "distribution", lambda _: found)
+
+    if address is None:
+        with pytest.raises(PrewiredError, match="add --from ADDRESS"):
+            cli.own_address()
+    else:
+        assert cli.own_address() == address
+
+
+def test_command_runs_from_a_wheel(project: Path, tmp_path: Path) -> None:
+    """An update finds the template's address in the answers file."""
+    run(uv(), "build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"), cwd=ROOT)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    command = (uv(), "tool", "run", "--quiet", "--from", str(wheel), "prewired")
+
+    env = environment(**COMMITTER)
+    finished = run(*command, "update", "--defaults", cwd=project, env=env, check=False)
+
+    assert finished.exit_code == DONE, finished.report()
+    assert (project / "tests" / "core" / "test_settings.py").exists()
 
 
 CHANGELOG = """# Changelog
