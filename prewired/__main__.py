@@ -1,6 +1,7 @@
 """Entry point."""
 
 import os
+import sys
 
 from prewired.git import AS_RENDERED, environment
 
@@ -13,8 +14,10 @@ def main() -> None:
         del os.environ[name]
     os.environ.update(cleaned)
     # Copier copies the environment when it is imported.
-    from prewired.cli import run
-
+    try:
+        from prewired.cli import run
+    except KeyboardInterrupt:
+        sys.exit(130)
     run()
 
 

@@ -47,7 +47,7 @@ Data = Annotated[
 ]
 To = Annotated[str | None, typer.Option(help="Release to render; by default, the newest.")]
 Defaults = Annotated[
-    bool, typer.Option("--defaults", help="Answer new questions with their defaults.")
+    bool, typer.Option("--defaults", help="Answer all other questions with their defaults.")
 ]
 Diff = Annotated[bool, typer.Option("--diff", help="Show all changed lines.")]
 Source = Annotated[
@@ -65,34 +65,43 @@ def new(
     source: Source = None,
 ) -> None:
     """Create a service, in a git repository of its own."""
-    if folder.exists() and any(folder.iterdir()):
-        raise PrewiredError(f"{folder} is not empty: choose another folder.")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise PrewiredError(f"{folder} exists and is not an empty folder: choose another one.")
     address = source or own_address()
     if Path(address).exists():  # a relative path would mean another folder later
         address = str(Path(address).resolve())
+    elif "://" in address and not address.endswith(".git") and not address.startswith("git+"):
+        address = f"git+{address}"
     with cloned(address) as template:
         version = to or template.newest
-        given = _answers(data, template.questions(version))
+        questions = template.questions(version)
+        if "rendered_before" not in questions:
+            raise PrewiredError("Services of releases before 0.8 cannot be updated: omit --to.")
+        given = _answers(data, questions)
     existed = folder.exists()
     try:
         answers = render(address, version, folder, given, ask=not defaults)
+        _progress("Resolving the dependencies")
+        advice = _put_under_version_control(folder)
     except BaseException:
-        if not existed:
+        if existed:
+            for entry in folder.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        else:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    _progress("Resolving the dependencies")
-    kept = _keep(folder)
     _progress("")
-    typer.echo(f"\n{answers['project_name']} is ready. {kept}")
+    typer.echo(f"\n{answers['project_name']} is ready. {advice}")
     typer.echo(f"To start it:\n\n  cd {shlex.quote(str(folder))}")
     typer.echo(f"  uv run {answers['project_slug']} dev")
 
 
-def _keep(folder: Path) -> str:
-    """Lock the dependencies, put a new service under version control, and say what was done."""
-    if uv := shutil.which("uv"):
-        command = [uv, "lock", "--quiet"]
-        subprocess.run(command, cwd=folder, check=False, capture_output=True)
+def _put_under_version_control(folder: Path) -> str:
+    """Lock the dependencies and make the first commit; return what was done, or is left to do."""
+    uv = shutil.which("uv")
+    command = [uv or "uv", "lock", "--quiet"]
+    is_locked = uv and not subprocess.call(command, cwd=folder, stderr=subprocess.DEVNULL)
+    advice = "" if is_locked else " Run `uv lock`, which did not succeed, and commit uv.lock."
     git = Git(folder)
     if git.succeeds("rev-parse", "--is-inside-work-tree"):
         root = git("rev-parse", "--show-toplevel").rstrip("\n")
@@ -104,14 +113,18 @@ def _keep(folder: Path) -> str:
         return f"It is in the git repository {root}: commit it there."
     git("init", "--quiet")
     git("add", "--all")
-    # Without an identity, git makes one up from the name of the machine, or fails.
-    if not git.succeeds("config", "user.email"):
+    # Git would make up an identity from the name of the machine, if it can.
+    is_known = Git(folder, {"user.useConfigOnly": "true"}).succeeds("var", "GIT_COMMITTER_IDENT")
+    if not is_known:
         return (
             "Commit it, because updates need its history: tell git who you are with `git config "
             "user.name` and `git config user.email`, and run `git commit -m 'Create the service'`."
         )
-    git("commit", "--quiet", "--message", "Create the service")
-    return "Its first commit is made."
+    committed = git.run("commit", "--quiet", "--message", "Create the service")
+    if committed.returncode:
+        reason = committed.stderr.strip().splitlines()[-1:] or ["git commit failed"]
+        return f"Commit it, because updates need its history; git could not ({reason[0]})."
+    return f"Its first commit is made.{advice}"
 
 
 @app.command()
@@ -125,14 +138,29 @@ def update(
         return
     check_way(project, prepared.plan)
     apply(project, prepared.plan)
-    conflicts = prepared.plan.conflicts
-    if conflicts:
-        _advise(
-            f"To resolve, between the markers <<<<<<< and >>>>>>>: {_names(conflicts)}.\n"
-            "Then run `git add` and commit. To give up: `git reset --hard`."
-        )
+    _advise_after(project, prepared.plan)
+    if prepared.plan.conflicts:
         raise typer.Exit(Exit.TO_RESOLVE)
-    _advise("Done. Review it with `git diff --cached`, run the tests, and commit.")
+
+
+def _advise_after(project: Project, plan: Plan) -> None:
+    """Say what is left to do after an update."""
+    dropped = sorted(name for name, stages in plan.conflicts.items() if 3 not in stages)
+    marked = sorted(plan.conflicts.keys() - {*dropped})
+    lines = []
+    if marked:
+        lines.append(f"To resolve, between the markers <<<<<<< and >>>>>>>: {', '.join(marked)}.")
+    if dropped:
+        lines.append(f"Changed by you, but dropped by the template: {', '.join(dropped)}.")
+        lines.append("Keep them with `git add`, or remove them with `git rm`.")
+    if plan.conflicts:
+        lines.append(f"Then run `git add`. To give up: `{project.give_up}`.")
+    else:
+        lines.append(f"Done. To give up: `{project.give_up}`.")
+    if any(Path(name).name == "pyproject.toml" for name in plan.changes):
+        lines.append("The dependencies may have changed: run `uv lock`.")
+    lines.append("Review the changes with `git diff HEAD`, run the tests, and commit.")
+    _advise("\n".join(lines))
 
 
 @app.command()
@@ -144,34 +172,45 @@ def preview(
     _explain(project, prepared, diff=diff)
     check_way(project, prepared.plan)
     if prepared.plan.conflicts:
-        _advise(f"To resolve: {_names(prepared.plan.conflicts)}.")
+        _advise(f"To resolve: {', '.join(sorted(prepared.plan.conflicts))}.")
         raise typer.Exit(Exit.TO_RESOLVE)
 
 
 @app.command()
 def status() -> None:
     """Show the release, the answers, and the changes to the template's files."""
-    project = Project(Path.cwd())
-    project.check()
+    project = _project()
     answers = project.answers
     version = answers["_commit"]
     with cloned(answers["_src_path"]) as template, tempfile.TemporaryDirectory() as temporary:
         typer.echo(f"Release {version}, newest {template.newest}, of {template.address}")
         others = choices(template.questions(template.newest), answers)
+        owned = template.rendered_once(version)
         base = Path(temporary, "base")
         render(template.address, version, base, asked(answers))
-        move_out(template.rendered_once(version), base, Path(temporary, "owned"))
+        move_out(owned, base, Path(temporary, "owned"))
         own = own_changes(project, base)
     for name, answer in asked(answers).items():
         more = f" (or {', '.join(others[name])})" if name in others else ""
         typer.echo(f"  {name}: {answer}{more}")
-    typer.echo(f"Your changes to the template's files: {', '.join(own) or 'none'}")
+    typer.echo(f"Changes of yours to the template's files: {len(own)}")
+    for name in own:
+        typer.echo(f"  {name}")
+
+
+def _project() -> Project:
+    """Return the service in this folder, after undoing an update that was interrupted."""
+    project = Project(Path.cwd())
+    project.check_git()
+    if project.recover():
+        _advise("An update was interrupted: what it had changed is undone.")
+    project.check()
+    return project
 
 
 def _prepare(data: list[str] | None, to: str | None, defaults: bool) -> tuple[Project, Update]:
     """Prepare an update of the service in this folder."""
-    project = Project(Path.cwd())
-    project.check()
+    project = _project()
     project.check_clean()
     _progress("Fetching the template")
     with cloned(project.answers["_src_path"]) as template:
@@ -194,14 +233,15 @@ def _explain(project: Project, prepared: Update, *, diff: bool) -> None:
     if prepared.nothing:
         typer.echo(f"{new['project_name']} is up to date ({new['_commit']}).")
         return
-    typer.echo(f"{new['project_name']}: {old['_commit']} to {new['_commit']}")
+    releases = [old["_commit"], *([] if new["_commit"] == old["_commit"] else [new["_commit"]])]
+    typer.echo(f"{new['project_name']}, {' to '.join(releases)}")
     changes = project.root("diff-tree", "-p", plan.before, plan.after) if diff else ""
     for title, text in (
         ("Breaking changes", prepared.urgent),
         ("Changes", prepared.others),
         (
             "Changes of the template to files that are yours: take what you want",
-            _diff(_owned_changes(prepared.owned, whole=diff)),
+            _diff(_shortened(prepared.owned, whole=diff)),
         ),
         ("Changed lines", _diff(changes)),
         ("Answers", _changed_answers(old, new)),
@@ -209,8 +249,6 @@ def _explain(project: Project, prepared: Update, *, diff: bool) -> None:
     ):
         if text.strip():
             typer.echo(f"\n# {title}\n\n{text}")
-    if any(Path(name).name == "pyproject.toml" for name in plan.changes):
-        _advise("Run `uv lock` afterwards: pyproject.toml changes.")
 
 
 def _diff(text: str) -> str:
@@ -222,7 +260,7 @@ LONGEST = 30
 """Lines that are shown of the diff of a file, unless all are asked for."""
 
 
-def _owned_changes(changes: Mapping[str, Sequence[str]], *, whole: bool) -> str:
+def _shortened(changes: Mapping[str, Sequence[str]], *, whole: bool) -> str:
     lines: list[str] = []
     for name, changed in changes.items():
         lines += changed if whole else changed[:LONGEST]
@@ -285,15 +323,12 @@ def _answers(data: list[str] | None, questions: Mapping[str, Any]) -> dict[str, 
     for item in data or []:
         name, separator, answer = item.partition("=")
         if not separator:
-            raise PrewiredError(f"--data {item} is no answer: write --data NAME=ANSWER.")
+            raise PrewiredError(f"--data {item} has no answer: write --data NAME=ANSWER.")
         if name not in names:
             raise PrewiredError(f"There is no question {name}: use {', '.join(names)}.")
-        answers[name] = yaml.safe_load(answer) if answer in ("true", "false") else answer
+        is_bool = questions[name].get("type") == "bool"
+        answers[name] = yaml.safe_load(answer) if is_bool else answer
     return answers
-
-
-def _names(conflicts: dict[str, Any]) -> str:
-    return ", ".join(sorted(conflicts))
 
 
 def _advise(text: str) -> None:
@@ -315,6 +350,10 @@ def run() -> None:
     except PrewiredError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(Exit.REFUSED)
-    except KeyboardInterrupt:
-        typer.echo("Stopped: nothing was changed.", err=True)
-        sys.exit(Exit.STOPPED)
+    except OSError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(Exit.REFUSED)
+    except SystemExit as end:
+        if end.code == Exit.STOPPED:  # Typer turns Ctrl-C into this code
+            typer.echo("Stopped: nothing was changed.", err=True)
+        raise

@@ -11,9 +11,10 @@ from prewired.errors import PrewiredError
 KEPT = (
     *("GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_PROXY_COMMAND"),
     *("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY", "GIT_SSL_NO_VERIFY"),
+    *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_TERMINAL_PROMPT"),
 )
-"""Variables for access to a remote repository; others, such as GIT_DIR, change what git acts on."""
+"""Who commits, and access to remote repositories; others, such as GIT_DIR, change what git does."""
 
 SETTINGS = {
     "core.fsmonitor": "false",
@@ -22,6 +23,7 @@ SETTINGS = {
     "core.safecrlf": "false",
     "core.splitIndex": "false",
     "core.untrackedCache": "false",
+    "merge.conflictStyle": "merge",
     "merge.directoryRenames": "false",
     "merge.renames": "true",
 }
@@ -33,6 +35,13 @@ AS_RENDERED = {
     "core.sparseCheckout": "false",
 }
 """Additional settings for adding rendered files."""
+
+GIVEN = [
+    (os.environ[f"GIT_CONFIG_KEY_{number}"], os.environ.get(f"GIT_CONFIG_VALUE_{number}", ""))
+    for number in range(int(os.environ.get("GIT_CONFIG_COUNT") or 0))
+    if f"GIT_CONFIG_KEY_{number}" in os.environ
+]
+"""The user's own settings in the environment; they can be needed to reach the template."""
 
 NOBODY = {
     f"GIT_{role}_{part}": value
@@ -59,9 +68,10 @@ def environment(
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name in KEPT
     }
-    pairs = {**SETTINGS, **settings}
+    # The last one of a name counts.
+    pairs = [*GIVEN, *SETTINGS.items(), *settings.items()]
     counted = {"GIT_CONFIG_COUNT": str(len(pairs))}
-    for number, (name, value) in enumerate(pairs.items()):
+    for number, (name, value) in enumerate(pairs):
         counted[f"GIT_CONFIG_KEY_{number}"] = name
         counted[f"GIT_CONFIG_VALUE_{number}"] = value
     return {**kept, **counted, "LC_ALL": "C", **variables}
@@ -75,9 +85,15 @@ class Git:
         folder: Path,
         settings: Mapping[str, str] = {},
         variables: Mapping[str, str] = {},
+        *,
+        detached: bool = False,
     ) -> None:
-        """Use `folder`, with additional settings and environment variables."""
+        """Use `folder`, with additional settings and environment variables.
+
+        Ctrl-C does not reach git if it is detached; but then it cannot ask for a password.
+        """
         self.folder = folder
+        self._detached = detached
         self._environment = environment(settings, variables)
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -91,8 +107,7 @@ class Git:
                 input=given.encode("utf-8", "surrogateescape"),
                 capture_output=True,
                 check=False,
-                # Ctrl-C must not end git halfway.
-                start_new_session=True,
+                start_new_session=self._detached,
             )
         except FileNotFoundError:
             raise PrewiredError("git is not installed: install it and try again.") from None

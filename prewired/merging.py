@@ -1,6 +1,7 @@
 """Merges two renders of the template into a service, and applies the result at once."""
 
 import os
+import shlex
 import signal
 import tempfile
 from collections import defaultdict
@@ -9,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prewired.errors import PrewiredError
+from prewired.errors import HalfDoneError, PrewiredError
 from prewired.git import AS_RENDERED, NOBODY, Git, GitError
-from prewired.project import ANSWERS, JOURNAL, Project
+from prewired.project import ANSWERS, Project, Step
 
 Stages = dict[int, tuple[str, str]]
 """Mode and object of a file, by stage: 1 is the base, 2 the owner's, 3 the template's."""
@@ -60,14 +61,11 @@ def merge(project: Project, base: Path, new: Path, owned: Sequence[str] = ()) ->
         index("update-index", "--force-remove", "-z", "--stdin", given=_names_in(kept))
         shared = index("write-tree").strip()
         merged, conflicts = _merge_trees(root, base_tree, shared, new_tree)
-        plan = Plan(head, merged, conflicts)
-        _settle(project, plan, new_tree, index)
+        index("read-tree", merged)
+        stay_deleted = _settle(project, conflicts, new_tree, index)
         index("update-index", "-z", "--index-info", given=kept)
-        plan.after = index("write-tree").strip()
-    listed = root("diff-tree", "-r", "-z", "--name-status", "--no-renames", head, plan.after)
-    parts = listed.split("\0")
-    plan.changes = dict(zip(parts[1::2], parts[0::2], strict=False))
-    return plan
+        after = index("write-tree").strip()
+    return Plan(head, after, conflicts, stay_deleted, project.changes_between(head, after))
 
 
 def _names_in(listed: str) -> str:
@@ -114,38 +112,59 @@ def _merge_trees(root: Git, base: str, ours: str, theirs: str) -> tuple[str, dic
         facts, _, name = entry.partition("\t")
         mode, found, stage = facts.split()
         conflicts[name][int(stage)] = (mode, found)
-    return _relabelled(root, merged, conflicts, sides), dict(conflicts)
+    return _relabelled(root, merged, dict(conflicts), sides)
 
 
-def _relabelled(root: Git, tree: str, conflicts: dict[str, Stages], sides: tuple[str, str]) -> str:
-    """Replace the names of temporary commits in conflict markers."""
+def _relabelled(
+    root: Git, tree: str, conflicts: dict[str, Stages], sides: tuple[str, str]
+) -> tuple[str, dict[str, Stages]]:
+    """Replace the names of temporary commits in conflict markers and in names of files."""
+
+    def relabel(text: str, mark: str, labels: tuple[str, str]) -> str:
+        for side, label in zip(sides, labels, strict=True):
+            text = text.replace(f"{mark}{side}", f"{mark}{label}")
+        return text
+
+    def rename(name: str) -> str:
+        return relabel(name, "~", ("yours", "template"))
+
     with tempfile.TemporaryDirectory() as temporary:
         index = Git(root.folder, AS_RENDERED, {"GIT_INDEX_FILE": str(Path(temporary, "index"))})
         index("read-tree", tree)
+        # If a file and a folder have the same name, git appends a commit to that of the file.
+        for entry in filter(None, index("ls-files", "--stage", "-z").split("\0")):
+            facts, _, name = entry.partition("\t")
+            if rename(name) != name:
+                mode, identity, _ = facts.split()
+                index("update-index", "--force-remove", "--", name)
+                index("update-index", "--add", "--cacheinfo", f"{mode},{identity},{rename(name)}")
+        conflicts = {rename(name): stages for name, stages in conflicts.items()}
         for name in conflicts:
             mode, _, rest = index("ls-files", "--stage", "-z", "--", name).partition(" ")
             if mode not in ("100644", "100755"):
                 continue
             text = index("cat-file", "blob", rest.split()[0])
-            for side, label in zip(sides, ("yours", "the template's"), strict=True):
-                text = text.replace(f" {side}", f" {label}")
-            blob = index("hash-object", "-w", "--stdin", given=text).strip()
+            marked = relabel(text, " ", ("yours", "the template's"))
+            blob = index("hash-object", "-w", "--stdin", given=marked).strip()
             index("update-index", "--cacheinfo", f"{mode},{blob},{name}")
-        return index("write-tree").strip()
+        return index("write-tree").strip(), conflicts
 
 
-def _settle(project: Project, plan: Plan, new: str, index: Git) -> None:
-    """Decide the conflicts that need no decision by the owner, in the index."""
-    index("read-tree", plan.after)
+def _settle(project: Project, conflicts: dict[str, Stages], new: str, index: Git) -> list[str]:
+    """Decide the conflicts that need no decision by the owner, in the index.
+
+    Returns:
+        The files that the owner deleted and the template changed.
+    """
     answers = f"{project.prefix}{ANSWERS}"
     entry = index("ls-tree", new, "--", answers).partition("\t")[0].split()
     index("update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[2]},{answers}")
-    plan.conflicts.pop(answers, None)
-    for name, stages in list(plan.conflicts.items()):
-        if stages.keys() == {1, 3}:
-            index("update-index", "--force-remove", "--", name)
-            plan.stay_deleted.append(name)
-            del plan.conflicts[name]
+    conflicts.pop(answers, None)
+    stay_deleted = [name for name, stages in conflicts.items() if stages.keys() == {1, 3}]
+    for name in stay_deleted:
+        index("update-index", "--force-remove", "--", name)
+        del conflicts[name]
+    return stay_deleted
 
 
 def check_way(project: Project, plan: Plan) -> None:
@@ -165,25 +184,23 @@ def check_way(project: Project, plan: Plan) -> None:
             f"The template has new files where you have others: {', '.join(sorted(in_the_way))}. "
             "Move or commit yours, and try again."
         )
-    for name, kind in plan.changes.items():
-        file = folder / name
-        if kind == "A" or not os.path.lexists(file):
-            continue
-        known = project.root("rev-parse", f"{plan.before}:{name}").strip()
-        if project.root("hash-object", f"--path={name}", "--", str(file)).strip() != known:
+    names = [name for name, kind in plan.changes.items() if kind != "A"]
+    known, disk = project.objects_in(plan.before, names), project.objects_on_disk(names)
+    for name in names:
+        if os.path.lexists(folder / name) and disk.get(name) != known[name][1]:
+            path = shlex.quote(os.path.relpath(folder / name, project.folder))
             raise PrewiredError(
                 f"{name} differs from its last commit, although git does not say so: run "
-                f"`git update-index --no-assume-unchanged --no-skip-worktree {name}`, commit, and "
+                f"`git update-index --no-assume-unchanged --no-skip-worktree {path}`, commit, and "
                 "try again."
             )
 
 
 def _exists_on_the_way(root: Path, name: str) -> bool:
-    path = root / name
-    if os.path.lexists(path):
-        return True
-    folders = [parent for parent in path.parents if parent != root and root in parent.parents]
-    return any(os.path.lexists(folder) and not folder.is_dir() for folder in folders)
+    folders = [root / folder for folder in Path(name).parents if folder != Path()]
+    return os.path.lexists(root / name) or any(
+        folder.is_symlink() or (folder.exists() and not folder.is_dir()) for folder in folders
+    )
 
 
 def apply(project: Project, plan: Plan) -> None:
@@ -191,22 +208,30 @@ def apply(project: Project, plan: Plan) -> None:
 
     Raises:
         PrewiredError: nothing was changed, for example because the disk is full.
+        HalfDoneError: files were changed, and could not be restored.
     """
-    root = project.root
-    journal = project.git_path(JOURNAL)
-    with _undisturbed():
-        journal.write_text(f"{plan.before} {plan.after}", encoding="ascii")
+    git = Git(project.root.folder, detached=True)
+    step = Step(plan.before, plan.after, [*plan.conflicts])
+    with _undisturbed(), project.journal(step):
+        # Another update could have been applied in the meantime.
+        project.check_clean()
+        if project.root("rev-parse", "HEAD^{tree}").strip() != plan.before:
+            raise PrewiredError("There is a new commit: try again.")
+        check_way(project, plan)
         try:
-            root("read-tree", "-m", "-u", plan.before, plan.after)
+            git("read-tree", "-m", "-u", plan.before, plan.after)
             if plan.conflicts:
-                root("update-index", "-z", "--index-info", given=_index_info(plan.conflicts))
+                git("update-index", "-z", "--index-info", given=_index_info(plan.conflicts))
         except GitError as error:
-            restored = root.run("read-tree", "--reset", "-u", plan.before)
-            if restored.returncode == 0:
-                journal.unlink()
-                raise PrewiredError(f"Nothing was changed: {error}") from None
-            raise PrewiredError(f"{error} Run this command again to restore your files.") from None
-        journal.unlink()
+            try:
+                left = project.restore(step)
+            except (GitError, OSError):
+                left = ["your files"]
+            if left:
+                raise HalfDoneError(
+                    f"{error} Run this command again to restore your files."
+                ) from None
+            raise PrewiredError(f"Nothing was changed: {error}") from None
 
 
 def _index_info(conflicts: dict[str, Stages]) -> str:

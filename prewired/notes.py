@@ -25,6 +25,7 @@ def changes_between(changelog: str, old: str, new: str) -> tuple[str, str]:
         version = version_of(name)
         if version is None or first is None or last is None or not first < version <= last:
             continue
+        text = re.split(r"^## ", text, maxsplit=1, flags=re.MULTILINE)[0]
         for block in re.split(r"^(?=### )", text, flags=re.MULTILINE)[1:]:
             title, _, body = block.partition("\n")
             text = _unwrapped(body.strip())
@@ -37,7 +38,7 @@ def changes_between(changelog: str, old: str, new: str) -> tuple[str, str]:
 
 def _unwrapped(text: str) -> str:
     """Join the lines of each paragraph: GitHub keeps line breaks in issues and pull requests."""
-    return re.sub(r"(?<=[^\n|])\n *(?![ \n|]|[-*] )", " ", text)
+    return re.sub(r"(?<=[^\n|])\n *(?![ \n|]|[-*] |\d+\. )", " ", text)
 
 
 def owned_changes(before: Path, after: Path, project: Path) -> dict[str, list[str]]:
@@ -94,7 +95,7 @@ def own_changes(project: Project, base: Path) -> list[str]:
     changed = []
     for file in sorted(path for path in base.rglob("*") if path.is_file()):
         name = file.relative_to(base).as_posix()
-        held = project.git.run("cat-file", "blob", f"HEAD:./{name}")
+        held = project.git.run("cat-file", "blob", f":./{name}")
         if held.returncode:
             changed.append(f"{name} (deleted)")
         elif held.stdout.encode("utf-8", "surrogateescape") != file.read_bytes():

@@ -53,10 +53,7 @@ class Template:
         """
         finished = self.git.run("show", f"{version}:{path}")
         if finished.returncode:
-            raise PrewiredError(
-                f"The template at {self.address} has no release {version}: "
-                f"check --to, and `_commit` in {ANSWERS}."
-            )
+            raise PrewiredError(f"The template at {self.address} has no release {version}.")
         return finished.stdout
 
     def questions(self, version: str) -> dict[str, Any]:
@@ -101,7 +98,7 @@ def cloned(address: str) -> Iterator[Template]:
             said = finished.stderr.strip().splitlines() or ["git clone failed"]
             raise PrewiredError(
                 f"The template at {address} cannot be reached ({said[-1]}): check your connection "
-                f"and the address, which is `_src_path` in {ANSWERS}."
+                f"and the address. That of a service is `_src_path` in {ANSWERS}."
             )
         yield Template(address, git)
 
@@ -157,6 +154,8 @@ def _explained(version: str) -> Iterator[None]:
             text = " ".join(str(error).split()) or type(error).__name__
             # The guards of the template stop Copier with an attribute of None.
             sentence = text.removeprefix("'None' has no attribute ").strip("'\"")
+            if "Interactive session required" in sentence:
+                sentence = "there is no terminal to ask in: add --defaults."
             raise PrewiredError(
                 f"The template cannot be rendered at {version}: {sentence}"
             ) from None

@@ -60,6 +60,7 @@ def prepare(
     before, after = version_of(old), version_of(version)
     if before and after and after < before:
         raise PrewiredError(f"The service has release {old}, which is newer than {version}.")
+    template.text(old, "copier.yml")  # there is a sentence if the release does not exist
     owned = template.rendered_once(version)
     with tempfile.TemporaryDirectory() as temporary:
         base, new, base_owned, new_owned = (

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,10 +25,11 @@ from prewired.errors import PrewiredError
 from prewired.git import Git, GitError
 from prewired.merging import Plan, apply, merge
 from prewired.notes import changes_between
-from prewired.project import ANSWERS, JOURNAL, Project
+from prewired.project import ANSWERS, JOURNAL, Project, Step
 from prewired.template import cloned, move_out
 from support.personas import begin, conflicts, read, save
 from support.programs import Finished, environment, run, uv
+from support.projects import MANUAL
 from support.releases import SYNTHETIC, History
 from support.rendering import COMMITTER, git, once, texts_in
 from support.results import Say
@@ -40,7 +43,7 @@ DONE, REFUSED, TO_RESOLVE = 0, 1, 3
 
 def prewired(folder: Path, *arguments: str, **variables: str) -> Finished:
     """Run the command in a folder."""
-    env = environment(**COMMITTER, **variables)
+    env = environment(**{**COMMITTER, **variables})
     return run(COMMAND, *arguments, cwd=folder, env=env, check=False)
 
 
@@ -226,6 +229,7 @@ def test_file_that_the_template_dropped_is_kept_if_it_was_changed(
     kept = project / "app" / "core" / "limits.py"
     assert kept.exists() == changed
     if changed:
+        assert "but dropped by the template: app/core/limits.py." in finished.stderr
         assert kept.read_text().endswith(MINE)
         assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [
             "app/core/limits.py"
@@ -285,6 +289,14 @@ def file_in_place_of_a_folder(project: Path) -> None:
     (project / "tests" / "core").write_text(MINE)
 
 
+def linked_folder(project: Path) -> None:
+    """A folder of new files is a symbolic link that git does not know."""
+    shutil.rmtree(project / "tests" / "core")
+    save(project)
+    (project / "tests" / "elsewhere").mkdir()
+    (project / "tests" / "core").symlink_to("elsewhere")
+
+
 def assumed_unchanged(project: Path) -> None:
     """Git was told not to look at a changed file."""
     git(project, "update-index", "--assume-unchanged", "app/core/limits.py")
@@ -335,9 +347,22 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         answers(lambda text: text.partition("_answered")[0]),
         "Services of releases before 0.8 cannot be updated",
     ),
+    "damaged lines": (
+        answers(lambda text: re.sub("_answered: .*", "_answered: 5", text)),
+        f"{ANSWERS} has damaged lines",
+    ),
+    "damaged address": (
+        answers(lambda text: re.sub("_src_path: .*", "_src_path: 5", text)),
+        f"{ANSWERS} has damaged lines",
+    ),
+    "lock": (
+        lambda project: (project / ".git" / "index.lock").touch(),
+        "Another git command is running here. If one was killed, delete",
+    ),
+    "symbolic link": (linked_folder, "The template has new files where you have others"),
     "unknown release": (
         answers(lambda text: text.replace(SYNTHETIC, "v0.0.2")),
-        "The template cannot be rendered at v0.0.2",
+        "has no release v0.0.2",
     ),
     "unknown address": (
         answers(lambda text: text.replace("_src_path: ", "_src_path: /nowhere")),
@@ -365,8 +390,8 @@ def test_update_is_refused_in_one_sentence(project: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--to", "v99.0.0"), "has no release v99.0.0: check"),
-        (("--to", "v0.0.0"), "has no release v0.0.0: check"),
+        (("--to", "v99.0.0"), "has no release v99.0.0."),
+        (("--to", "v0.0.0"), "has no release v0.0.0."),
         (("--data", "database=oracle"), "oracle"),
         (("--data", "database"), "write --data NAME=ANSWER"),
     ],
@@ -529,6 +554,94 @@ def test_failed_update_is_undone(
     assert state(project) == before
 
 
+def break_filter(repository: Path, name: str) -> Path:
+    """Let git fail when it writes a file; return the file that does it."""
+    for key, value in (("smudge", "false"), ("clean", "cat"), ("required", "true")):
+        git(repository, "config", f"filter.broken.{key}", value)
+    attributes = repository / ".git" / "info" / "attributes"
+    attributes.write_text(f"{name} filter=broken\n")
+    return attributes
+
+
+def test_update_that_fails_halfway_is_undone(project: Path) -> None:
+    """A filter for one of the files does not work; others have been written by then."""
+    attributes = break_filter(project, "test_settings.py")
+    before = state(project)
+
+    failed = update(project)
+
+    assert failed.exit_code == REFUSED, failed.report()
+    assert "Nothing was changed: git read-tree failed" in failed.stderr
+    assert state(project) == before
+    attributes.unlink()
+    assert update(project).exit_code == DONE
+
+
+def test_undoing_leaves_other_changes_alone(rendered: Path, tmp_path: Path) -> None:
+    """Those in other parts of the repository, staged or not."""
+    whole = tmp_path / "whole"
+    shutil.copytree(rendered, whole / "service")
+    shutil.rmtree(whole / "service" / ".git")
+    for name in ("changed.txt", "staged.txt"):
+        (whole / name).write_text("old\n")
+    begin(whole)
+    break_filter(whole, "test_settings.py")
+    (whole / "staged.txt").write_text(MINE)
+    (whole / "new.txt").write_text(MINE)
+    git(whole, "add", "--all")
+    (whole / "changed.txt").write_text(MINE)
+    before = state(whole)
+
+    assert update(whole / "service").exit_code == REFUSED
+    assert state(whole) == before
+
+
+def test_only_one_update_runs(history: History, project: Path, tmp_path: Path) -> None:
+    """Others neither change anything nor undo what it does."""
+    plan = planned(history, project, tmp_path)
+    before = state(project)
+    with Project(project).journal(Step(plan.before, plan.after, [])):
+        for command in ("update", "status", "preview"):
+            finished = prewired(project, command)
+            assert finished.exit_code == REFUSED
+            assert "Another update is running here: wait until it ends." in finished.stderr
+    assert state(project) == before
+    assert not (project / ".git" / JOURNAL).exists()
+
+
+def note(project: Path, plan: Plan) -> None:
+    """Leave what an update notes before it changes the work tree, as if it had been killed."""
+    step = Step(plan.before, plan.after, [*plan.conflicts])
+    (project / ".git" / JOURNAL).write_text(json.dumps(asdict(step)))
+
+
+def test_work_after_an_interrupted_update_is_kept(
+    history: History, project: Path, tmp_path: Path
+) -> None:
+    """Undoing the update changes its own files only, and is reported."""
+    plan = planned(history, project, tmp_path)
+    text = (project / MANUAL).read_text()
+    git(project, "status")  # refreshes the index
+    git(project, "read-tree", "-m", "-u", plan.before, plan.after)
+    note(project, plan)
+    append(project / "app" / "songs" / "router.py", MINE)
+    (project / "app" / "new.py").write_text(MINE)
+    git(project, "add", "app/new.py")
+
+    finished = prewired(project, "status")
+
+    assert finished.exit_code == DONE, finished.report()
+    assert "An update was interrupted: what it had changed is undone." in finished.stderr
+    assert (project / "app" / "songs" / "router.py").read_text().endswith(MINE)
+    assert (project / "app" / "new.py").read_text() == MINE
+    assert (project / MANUAL).read_text() == text
+    assert not (project / "tests" / "core" / "test_settings.py").exists()
+    assert git(project, "status", "--porcelain").split() == [
+        *("A", "app/new.py"),
+        *("M", "app/songs/router.py"),
+    ]
+
+
 @pytest.mark.parametrize("edited", [True, False])
 def test_interrupted_update_is_undone_unless_a_file_was_edited(
     history: History, project: Path, tmp_path: Path, edited: bool
@@ -536,7 +649,7 @@ def test_interrupted_update_is_undone_unless_a_file_was_edited(
     """Undoing it could lose a line of the owner."""
     before = state(project)
     plan = planned(history, project, tmp_path)
-    (project / ".git" / JOURNAL).write_text(f"{plan.before} {plan.after}")
+    note(project, plan)
     new = git(project, "show", f"{plan.after}:app/core/README.md")
     (project / "app" / "core" / "README.md").write_text(
         new[: len(new) // 2] + (MINE if edited else "")
@@ -556,7 +669,7 @@ def test_interrupted_update_is_forgotten_after_a_commit(
 ) -> None:
     """Undoing it would undo the commit."""
     plan = planned(history, project, tmp_path)
-    (project / ".git" / JOURNAL).write_text(f"{plan.before} {plan.after}")
+    note(project, plan)
     append(project / "README.md", MINE)
     save(project)
     before = state(project)
@@ -637,8 +750,8 @@ def test_status_names_release_choices_and_changes(project: Path, history: Histor
     assert finished.exit_code == DONE, finished.report()
     assert f"Release {SYNTHETIC}, newest {history.target}, of {history.path}" in finished.stdout
     assert "database: sqlite (or postgresql, mysql)" in finished.stdout
-    assert finished.stdout.rstrip().endswith(
-        "template's files: app/core/limits.py, tests/core/test_migrations.py (deleted)"
+    assert finished.stdout.endswith(
+        "template's files: 2\n  app/core/limits.py\n  tests/core/test_migrations.py (deleted)\n"
     )
 
 
@@ -657,12 +770,41 @@ def test_new_creates_a_repository(history: History, tmp_path: Path) -> None:
     assert "Tea time is ready." in finished.stdout
     assert "uv run tea-time dev" in finished.stdout
     assert again.exit_code == REFUSED
-    assert "tea is not empty" in again.stderr
+    assert "tea exists and is not an empty folder" in again.stderr
     assert wrong.exit_code == REFUSED
     assert wrong.stderr.startswith("Error: The template cannot be rendered")
     assert not (tmp_path / "coffee").exists()
     assert f"It is in the git repository {tmp_path / 'outer'}: commit it there." in inside.stdout
     assert not (tmp_path / "outer" / "tea" / ".git").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "Its first commit is made."),
+        ({"GIT_COMMITTER_NAME": ""}, "tell git who you are"),
+        ({"UV_OFFLINE": "1", "UV_CACHE_DIR": "empty"}, "Run `uv lock`, which did not succeed"),
+        ({"GIT_CONFIG_GLOBAL": "signing"}, "git could not (fatal: failed to write commit object)"),
+    ],
+    ids=["well", "nobody", "offline", "no key"],
+)
+def test_new_says_what_is_left_to_do(
+    variables: dict[str, str], said: str, history: History, tmp_path: Path
+) -> None:
+    """The service is complete, whatever git and uv cannot do."""
+    (tmp_path / "signing").write_text("[commit]\ngpgSign = true\n[gpg]\nprogram = false\n")
+    where = {"UV_CACHE_DIR", "GIT_CONFIG_GLOBAL"}
+    variables = {
+        name: str(tmp_path / value) if name in where else value for name, value in variables.items()
+    }
+
+    finished = prewired(
+        tmp_path, "new", "tea", "--from", str(history.path), "--defaults", **variables
+    )
+
+    assert finished.exit_code == DONE, finished.report()
+    assert said in finished.stdout
+    assert (tmp_path / "tea" / "app" / "main.py").exists()
 
 
 def test_relative_address_is_stored_as_an_absolute_one(history: History, tmp_path: Path) -> None:
