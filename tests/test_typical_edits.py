@@ -85,9 +85,7 @@ EDITS: dict[str, dict[str, Change]] = {
     },
     ".github/workflows/ci.yml": {
         "first step": after("steps:", "      - run: df --human-readable", ""),
-        "step between": before(
-            "- name: Check the code", "      - run: sudo apt-get install jq", ""
-        ),
+        "step between": before("- run: uvx pre-commit", "      - run: sudo apt-get install jq", ""),
         "last step": at_end("", "      - uses: codecov/codecov-action@v5"),
         "changed step": replaced("uv run pytest", "uv run pytest --maxfail=1"),
         "changed installation": replaced("run: uv sync", "run: uv sync --locked"),
@@ -169,9 +167,8 @@ CHANGES: dict[str, dict[str, Change]] = {
         "explanation": replaced("Seconds for receiving", "Time limit in seconds for receiving"),
     },
     ".github/workflows/ci.yml": {
-        "step after the first": before("- name: Install uv", *step("Cache"), ""),
-        "step before the last": before("- name: Run the tests", *step("Audit"), ""),
-        "last step": before("# Add your own", *step("Report"), ""),
+        "step after the first": before("- run: pipx install uv", *step("Cache"), ""),
+        "step before the last": before("- run: uv run pytest", *step("Audit"), ""),
         "action": replaced("actions/checkout@v6", "actions/checkout@v7"),
         "installation": replaced("pipx install uv", "pipx install 'uv>=0.14'"),
         "hooks": replaced("pre-commit run --all-files", "prek run --all-files"),
@@ -232,6 +229,12 @@ CONFLICTS: dict[str, dict[tuple[str, str], str]] = {
     ".github/workflows/ci.yml": {
         ("changed step", "tests"): SAME_LINE,
         ("environment of the job", "time limit"): NEXT_LINE,
+        # Names of steps would separate them, but conflict with each step added since 0.8.
+        ("first step", "action"): NEXT_LINE,
+        ("step between", "hooks"): NEXT_LINE,
+        ("changed step", "step before the last"): NEXT_LINE,
+        ("last step", "tests"): NEXT_LINE,
+        ("job", "tests"): NEXT_LINE,
     },
     # In the order of pre-commit's documentation, `language` would be between the two lines. Moving
     # it would conflict with each hook that an owner has changed.
