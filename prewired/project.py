@@ -219,7 +219,9 @@ class Project:
         except FileExistsError:
             raise PrewiredError(RUNNING) from None
         with file:
-            _lock(file.fileno())
+            # Another command could have taken the empty file for one that is left over.
+            if not _lock(file.fileno()) or not path.exists():
+                raise PrewiredError(RUNNING)
             json.dump(asdict(step), file)
             file.flush()
             try:
