@@ -64,7 +64,7 @@ def new(
     defaults: Defaults = False,
     source: Source = None,
 ) -> None:
-    """Create a service, in a git repository of its own."""
+    """Create a service and its git repository."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise PrewiredError(f"{folder} exists and is not an empty folder: choose another one.")
     address = source or own_address()

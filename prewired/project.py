@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
@@ -229,9 +229,9 @@ class Project:
             except HalfDoneError:
                 raise
             except PrewiredError:
-                path.unlink()
+                _remove(file, path)
                 raise
-            path.unlink()
+            _remove(file, path)
 
     def recover(self) -> bool:
         """Undo an update that was killed while it changed the work tree.
@@ -260,7 +260,7 @@ class Project:
                     f"An update was interrupted, and {listed(changed)} changed since: save your "
                     f"changes elsewhere, run `{self.give_up}`, and try again."
                 )
-            path.unlink()
+            _remove(file, path)
         return bool(is_undone)
 
     def restore(self, step: Step) -> list[str]:
@@ -314,6 +314,14 @@ def _lock(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _remove(file: TextIO, path: Path) -> None:
+    """Remove the journal, which is open."""
+    if fcntl is None:  # Windows removes no open file; an empty journal means the same as none
+        file.truncate(0)
+        file.close()
+    path.unlink()
 
 
 def _remove_empty(folder: Path, root: Path) -> None:

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prewired import cli
+from prewired import project as project_module
 from prewired.errors import PrewiredError
 from prewired.git import Git, GitError
 from prewired.merging import Plan, apply, merge
@@ -606,6 +607,20 @@ def test_only_one_update_runs(history: History, project: Path, tmp_path: Path) -
             assert finished.exit_code == REFUSED
             assert "Another update is running here: wait until it ends." in finished.stderr
     assert state(project) == before
+    assert not (project / ".git" / JOURNAL).exists()
+
+
+def test_update_works_without_calls_that_windows_lacks(
+    history: History, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no file locks, and no signal for a closed terminal."""
+    monkeypatch.setattr(project_module, "fcntl", None)
+    monkeypatch.delattr(signal, "SIGHUP")
+    plan = planned(history, project, tmp_path)
+
+    apply(Project(project), plan)
+
+    assert git(project, "write-tree").strip() == plan.after
     assert not (project / ".git" / JOURNAL).exists()
 
 
