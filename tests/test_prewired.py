@@ -564,9 +564,11 @@ def break_filter(repository: Path, name: str) -> Path:
     return attributes
 
 
-def test_update_that_fails_halfway_is_undone(project: Path) -> None:
-    """A filter for one of the files does not work; others have been written by then."""
-    attributes = break_filter(project, "test_settings.py")
+def test_update_that_fails_halfway_is_undone(history: History, tmp_path: Path) -> None:
+    """A filter for one of the new files does not work; others have been written by then."""
+    project = history.at("v0.8.0").render(tmp_path / "service")
+    begin(project)
+    attributes = break_filter(project, "AGENTS.md")
     before = state(project)
 
     failed = update(project)
