@@ -136,7 +136,6 @@ def update(
     _explain(project, prepared, diff=diff)
     if prepared.nothing:
         return
-    check_way(project, prepared.plan)
     apply(project, prepared.plan)
     _advise_after(project, prepared.plan)
     if prepared.plan.conflicts:
@@ -347,10 +346,7 @@ def run() -> None:
     """Run the command; expected errors are one sentence."""
     try:
         app()
-    except PrewiredError as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(Exit.REFUSED)
-    except OSError as error:
+    except (PrewiredError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(Exit.REFUSED)
     except SystemExit as end:

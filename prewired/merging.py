@@ -47,7 +47,7 @@ def merge(project: Project, base: Path, new: Path, owned: Sequence[str] = ()) ->
         GitError: git fails.
     """
     root = project.root
-    head = root("rev-parse", "HEAD^{tree}").strip()
+    head = project.head_tree
     with tempfile.TemporaryDirectory() as temporary:
         base_tree, new_tree = (
             _tree(project, render, Path(temporary, f"index-{number}"), head)
@@ -207,7 +207,7 @@ def apply(project: Project, plan: Plan) -> None:
     """Change the work tree and the index as planned; on failure, restore them.
 
     Raises:
-        PrewiredError: nothing was changed, for example because the disk is full.
+        PrewiredError: nothing was changed, for example because a file is in the way.
         HalfDoneError: files were changed, and could not be restored.
     """
     git = Git(project.root.folder, detached=True)
@@ -215,7 +215,7 @@ def apply(project: Project, plan: Plan) -> None:
     with _undisturbed(), project.journal(step):
         # Another update could have been applied in the meantime.
         project.check_clean()
-        if project.root("rev-parse", "HEAD^{tree}").strip() != plan.before:
+        if project.head_tree != plan.before:
             raise PrewiredError("There is a new commit: try again.")
         check_way(project, plan)
         try:

@@ -71,6 +71,11 @@ class Project:
         return self.git("rev-parse", "--show-prefix").rstrip("\n")
 
     @property
+    def head_tree(self) -> str:
+        """The tree of HEAD."""
+        return self.root("rev-parse", "HEAD^{tree}").strip()
+
+    @property
     def give_up(self) -> str:
         """The command that takes an update back, and nothing else."""
         if self.prefix:  # other parts of the repository can have changes
@@ -254,7 +259,7 @@ class Project:
             text = file.read()
             step = Step(**json.loads(text)) if text else None
             # Without a note, nothing was changed; after a commit, the owner has gone on.
-            is_undone = step and self.root("rev-parse", "HEAD^{tree}").strip() == step.before
+            is_undone = step and self.head_tree == step.before
             if step and is_undone and (changed := self.restore(step)):
                 raise PrewiredError(
                     f"An update was interrupted, and {listed(changed)} changed since: save your "

@@ -14,7 +14,7 @@ import jinja2
 import yaml
 from jinja2.environment import TemplateExpression
 
-from prewired.merging import apply, check_way
+from prewired.merging import apply
 from prewired.project import Project
 from prewired.template import cloned
 from prewired.updating import prepare
@@ -82,7 +82,6 @@ class History:
         updated.check_clean()
         with quick_copier(), cloned(updated.answers["_src_path"]) as template:
             prepared = prepare(updated, template, tag or self.target, data or {})
-        check_way(updated, prepared.plan)
         apply(updated, prepared.plan)
 
     def update_by_copier(
