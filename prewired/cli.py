@@ -137,13 +137,14 @@ def update(
     if prepared.nothing:
         return
     apply(project, prepared.plan)
-    _advise_after(project, prepared.plan)
+    _advise_after(project, prepared)
     if prepared.plan.conflicts:
         raise typer.Exit(Exit.TO_RESOLVE)
 
 
-def _advise_after(project: Project, plan: Plan) -> None:
+def _advise_after(project: Project, prepared: Update) -> None:
     """Say what is left to do after an update."""
+    plan = prepared.plan
     dropped = sorted(name for name, stages in plan.conflicts.items() if 3 not in stages)
     marked = sorted(plan.conflicts.keys() - {*dropped})
     lines = []
@@ -158,6 +159,8 @@ def _advise_after(project: Project, plan: Plan) -> None:
         lines.append(f"Done. To give up: `{project.give_up}`.")
     if any(Path(name).name == "pyproject.toml" for name in plan.changes):
         lines.append("The dependencies may have changed: run `uv lock`.")
+    if advice := _switched_users(prepared.old, prepared.new):
+        lines.append(advice)
     lines.append("Review the changes with `git diff HEAD`, run the tests, and commit.")
     _advise("\n".join(lines))
 
@@ -184,12 +187,13 @@ def status() -> None:
     with cloned(answers["_src_path"]) as template, tempfile.TemporaryDirectory() as temporary:
         typer.echo(f"Release {version}, newest {template.newest}, of {template.address}")
         others = choices(template.questions(template.newest), answers)
-        owned = template.rendered_once(version)
+        owned = template.rendered_once(version, answers)
         base = Path(temporary, "base")
         render(template.address, version, base, asked(answers))
         move_out(owned, base, Path(temporary, "owned"))
         own = own_changes(project, base)
-    for name, answer in asked(answers).items():
+    for name in answers["_answered"]:
+        answer = answers[name]
         more = f" (or {', '.join(others[name])})" if name in others else ""
         typer.echo(f"  {name}: {answer}{more}")
     typer.echo(f"Changes of yours to the template's files: {len(own)}")
@@ -250,6 +254,26 @@ def _explain(project: Project, prepared: Update, *, diff: bool) -> None:
             typer.echo(f"\n# {title}\n\n{text}")
 
 
+def _switched_users(old: Answers, new: Answers) -> str | None:
+    """Return what to do after the users of a service were switched on or off."""
+    before, after = (answers.get("auth", "none") for answers in (old, new))
+    if before == after:
+        return None
+    run = f"uv run {new['project_slug']} db"
+    if after == "none":
+        return (
+            "The service no longer has users: delete app/users and tests/users, and what uses "
+            "them elsewhere. Then drop the tables:\n"
+            f'{run} revision -m "drop users" && {run} upgrade'
+        )
+    return (
+        "The service now has users. In production, it needs TOKEN_SECRET, FRONTEND_URL, SMTP_HOST "
+        "and MAIL_FROM (see .env.example). Create the tables:\n"
+        f'{run} upgrade && {run} revision -m "create users" && {run} upgrade\n'
+        "Protect your routes, or list them in tests/users/public_routes.txt: a test asks for it."
+    )
+
+
 def _diff(text: str) -> str:
     """Return a diff as a block of code in Markdown; it can contain other blocks."""
     return f"````diff\n{text.rstrip()}\n````" if text else ""
@@ -270,7 +294,8 @@ def _shortened(changes: Mapping[str, Sequence[str]], *, whole: bool) -> str:
 
 def _changed_answers(old: Answers, new: Answers) -> str:
     lines = []
-    for name, answer in asked(new).items():
+    for name in new["_answered"]:
+        answer = new[name]
         if name not in old:
             lines.append(f"- {name}: {answer}, a new question")
         elif answer != old[name]:

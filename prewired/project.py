@@ -122,6 +122,10 @@ class Project:
             raise PrewiredError(f"{ANSWERS} has damaged lines: {restore}")
         return found
 
+    def has(self, path: str) -> bool:
+        """Return whether git has a file or a folder of the project."""
+        return self.git.succeeds("cat-file", "-e", f"HEAD:./{path}")
+
     def check_git(self) -> None:
         """Check that git works here.
 
@@ -141,7 +145,7 @@ class Project:
             PrewiredError: git has not, or the answers file is damaged.
         """
         _ = self.answers
-        if not self.git.succeeds("cat-file", "-e", f"HEAD:./{ANSWERS}"):
+        if not self.has(ANSWERS):
             raise PrewiredError(
                 f"git does not track {ANSWERS} here, so that changes could be lost: "
                 "commit the service to its own repository first."

@@ -4,7 +4,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,9 +22,14 @@ from prewired.project import ANSWERS
 Answers = Mapping[str, Any]
 
 RENDERED_ONCE = re.compile(
-    r"\{% if _copier_operation == 'update' or rendered_before %\}/?(?P<path>.+)\{% endif %\}"
+    r"\{% if (?:(?P<since>\w+) is defined and \()?"
+    r"_copier_operation == 'update' or rendered_before\)? %\}/?(?P<path>.+)\{% endif %\}"
 )
-"""An entry of `_exclude` in copier.yml for a file or folder that belongs to the owner."""
+"""An entry of `_exclude` in copier.yml for a file or folder that belongs to the owner.
+
+If it belongs to an answer, `since` is the line in the answers file that is there since the
+answer was first given. Until then, an update can add the path.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,25 @@ class Template:
         settings = self._settings(version)
         return {name: value for name, value in settings.items() if not name.startswith("_")}
 
-    def rendered_once(self, version: str) -> list[str]:
-        """Return the files and folders that belong to the owner from the first render on."""
+    def rendered_once(
+        self, version: str, answers: Answers, is_known: Callable[[str], bool] = lambda _: True
+    ) -> list[str]:
+        """Return the files and folders that belong to the owner of a project with these answers.
+
+        Args:
+            version: tag or commit of the template.
+            answers: answers of the project.
+            is_known: returns whether the project, or the render of its release, has a path. What
+                belongs to an answer is rendered again if the owner deleted it while the answer
+                was another one.
+        """
         entries = map(RENDERED_ONCE.fullmatch, self._settings(version).get("_exclude", []))
-        return [entry["path"] for entry in entries if entry]
+        return [
+            entry["path"]
+            for entry in entries
+            if entry
+            and (entry["since"] is None or (entry["since"] in answers and is_known(entry["path"])))
+        ]
 
     def _settings(self, version: str) -> dict[str, Any]:
         settings: dict[str, Any] = yaml.safe_load(self.text(version, "copier.yml"))

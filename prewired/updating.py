@@ -61,7 +61,6 @@ def prepare(
     if before and after and after < before:
         raise PrewiredError(f"The service has release {old}, which is newer than {version}.")
     template.text(old, "copier.yml")  # there is a sentence if the release does not exist
-    owned = template.rendered_once(version)
     with tempfile.TemporaryDirectory() as temporary:
         base, new, base_owned, new_owned = (
             Path(temporary, name) for name in ("base", "new", "base-owned", "new-owned")
@@ -70,6 +69,9 @@ def prepare(
         render(template.address, old, base, known)
         progress("" if ask else f"Rendering {version}")  # a question would follow on the same line
         answers = render(template.address, version, new, {**known, **data}, ask=ask)
+        owned = template.rendered_once(
+            version, known, lambda path: (base / path).exists() or project.has(path)
+        )
         move_out(owned, base, base_owned)
         move_out(owned, new, new_owned)
         progress("Merging")

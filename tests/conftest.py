@@ -12,6 +12,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from support import interpreters, results
 from support.databases import DatabaseServer, missing_server, serve
@@ -244,6 +245,19 @@ def servers(
             return started[name]
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip(
+            "No page is opened: chromium is not on PATH; "
+            "on Debian and Ubuntu, run `apt install chromium`."
+        )
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

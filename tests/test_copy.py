@@ -12,7 +12,13 @@ from support import programs
 from support.dead_weight import requirements
 from support.programs import Finished
 from support.projects import Project
-from support.questions import TEXT_OPTIONS, Combination, first_of_each_database, read_questions
+from support.questions import (
+    TEXT_OPTIONS,
+    Combination,
+    first_of_each_database,
+    largest_of_each_database,
+    read_questions,
+)
 from support.rendering import Template
 from support.root import ROOT, Answer
 
@@ -105,7 +111,7 @@ def test_reserved_slugs_are_refused(
     rules = (ROOT / "includes" / "answers.jinja").read_text(encoding="utf-8")
     (listed,) = re.findall(r"text in \[(.*?)\]", rules, re.DOTALL)
     taken = {"pythonw", "uv"}  # only on Windows, and outside the environment
-    for combination in first_of_each_database():
+    for combination in largest_of_each_database():
         project = kept_projects(combination)
         taken |= {name.partition("[")[0] for name in requirements(project.path)}
         commands = {file.name for file in (project.environment_path / "bin").iterdir()}

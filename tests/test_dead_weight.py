@@ -134,14 +134,14 @@ def test_needless_and_missing_dependencies_are_found(broken: Path) -> None:
         '    "asyncpg>=1",\n    "rich[jupyter]>=1",\n    "httpx2>=2",\n    "aiosqlite>=',
     )
     change(broken, "pyproject.toml", '    "httpx2>=2.16",\n', '    "coverage>=7",\n')
-    append(broken, "app/core/health.py", "import anyio, nowhere, polyfactory, mypy\n")
+    append(broken, "app/core/health.py", "import nothing, nowhere, polyfactory, mypy\n")
     append(broken, "tests/helpers.py", "import faker, mypy\n")
 
     found = dependency_faults(broken, set(read_options()[BASE].dependencies), {"aiosqlite"})
 
     assert found == [
-        "DEP001 anyio",
         "DEP001 faker",
+        "DEP001 nothing",
         "DEP001 nowhere",
         "DEP004 mypy",
         "DEP004 polyfactory",

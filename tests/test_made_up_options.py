@@ -93,9 +93,9 @@ def test_option_keeps_python_files_plain(checkout: Path, seen: dict[str, Any]) -
     "test",
     [
         "tests/test_options.py",
-        "tests/test_matrix.py::test_combination[sqlite-example-motto]",
+        "tests/test_matrix.py::test_combination[sqlite-example-none-motto]",
         "tests/test_mutations.py::test_mutation_is_caught"
-        "[sqlite-example-motto: the motto is not that of the settings]",
+        "[sqlite-example-none-motto: the motto is not that of the settings]",
         "tests/test_update_rules.py::test_readme_lists_the_owner_of_each_file",
         "tests/test_copy.py::test_reserved_slugs_are_refused",
     ],

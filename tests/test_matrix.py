@@ -22,7 +22,7 @@ from support.questions import (
     Combination,
     behavioural_product,
     file_product,
-    first_of_each_database,
+    largest_of_each_database,
     with_file_options,
 )
 from support.results import stage
@@ -42,7 +42,7 @@ MATRIX = with_file_options(
 )
 
 ONE_PER_DATABASE = with_file_options(
-    first_of_each_database(),
+    largest_of_each_database(),
     [files for files in file_product() if files["python_version"] == OLDEST],
 )
 

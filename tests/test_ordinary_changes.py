@@ -7,14 +7,24 @@ import pytest
 
 from support import proofs
 from support.databases import ELSEWHERE, DatabaseServer
-from support.ordinary import CHANGES, Change
+from support.ordinary import CHANGES, CHANGES_OF_USERS, Change
 from support.projects import Project
-from support.questions import Combination, first_of, first_of_each_database
+from support.questions import (
+    Combination,
+    behavioural_product,
+    first_of,
+    first_of_each_database,
+)
 
 pytestmark = pytest.mark.needs_server
 
 MakeProject = Callable[..., Project]
 Servers = Callable[[Combination], DatabaseServer]
+
+WITH_USERS = next(each for each in behavioural_product() if each.answers["auth"] == "jwt")
+
+OF_FEATURES = ("auth", "example")
+"""Proofs that use features, which owners change."""
 
 
 def core_tests(project: Path) -> list[str]:
@@ -22,7 +32,7 @@ def core_tests(project: Path) -> list[str]:
     folders = [path for path in (project / "tests" / "proofs").iterdir() if path.is_dir()]
     return [
         "tests/core",
-        *(f"tests/proofs/{each.name}" for each in folders if each.name != "example"),
+        *(f"tests/proofs/{each.name}" for each in folders if each.name not in OF_FEATURES),
     ]
 
 
@@ -36,6 +46,10 @@ def changed(make_project: MakeProject, servers: Servers, tmp_path: Path) -> Call
         for change in changes:
             change.make(project.path)
         project.sync()
+        for change in changes:
+            if change.migration:
+                project.uv_run(project.slug, "db", "upgrade")
+                project.uv_run(project.slug, "db", "revision", "-m", change.migration)
         return project.with_settings(TEST_DATABASE_URL=servers(combination).url, TZ=ELSEWHERE)
 
     return make
@@ -53,7 +67,18 @@ def test_ordinary_change_leaves_tests_green(
     assert project.tests(*selected) > 0
 
 
-@pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+@pytest.mark.parametrize("change", CHANGES_OF_USERS, ids=lambda change: change.name)
+@pytest.mark.parametrize("combination", [WITH_USERS], ids=str)
+def test_ordinary_change_of_users_leaves_tests_green(
+    combination: Combination, change: Change, changed: Callable[..., Project]
+) -> None:
+    """All shipped tests pass."""
+    project = changed(combination, change)
+
+    assert project.tests("--ignore=tests/proofs") > 0
+
+
+@pytest.mark.parametrize("combination", [*first_of_each_database(), WITH_USERS], ids=str)
 def test_all_ordinary_changes_at_once_leave_tests_green(
     combination: Combination, changed: Callable[..., Project]
 ) -> None:

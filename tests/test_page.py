@@ -3,7 +3,6 @@
 import fcntl
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
 import page as generator
 from support import programs
@@ -123,19 +122,6 @@ def test_results_and_mutations_are_complete(data: dict[str, Any], render: Render
         assert row["fails"] == list(mutation["fails"])
         assert set(row["databases"]) >= set(mutation["databases"])
         assert row["databases"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip(
-            "The page is not opened: chromium is not on PATH; "
-            "on Debian and Ubuntu, run `apt install chromium`."
-        )
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium)
 
 
 Open = Callable[..., Page]

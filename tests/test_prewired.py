@@ -526,7 +526,7 @@ def test_killed_update_is_undone_or_done(project: Path, seed: int) -> None:
 def planned(history: History, project: Path, folder: Path, release: str = SYNTHETIC) -> Plan:
     """Merge the newest release into a project of another, without changing it."""
     with cloned(str(history.path)) as template:
-        owned = template.rendered_once(history.target)
+        owned = template.rendered_once(history.target, {})
     for tag in (release, history.target):
         if not (folder / tag).exists():
             history.at(tag).render(folder / tag)

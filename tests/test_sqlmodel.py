@@ -22,6 +22,12 @@ SONGS = ROOT / "tests" / "personas" / "sqlmodel"
 BLOCK = re.compile(r"`(app/[\w/]+\.py)`[^`]*?\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+ROUTES = (
+    *("GET /songs", "POST /songs"),
+    *(f"{method} /songs/{{song_id}}" for method in ("GET", "PUT", "PATCH", "DELETE")),
+)
+"""Routes of the feature, which need no user."""
+
 WITHOUT_EXAMPLE = [each for each in behavioural_product() if not each.answers["example"]]
 
 
@@ -62,6 +68,10 @@ def test_songs_api_written_with_sqlmodel(
         for name in ("upgrade", "check"):
             project.uv_run(project.slug, "db", name)
 
+    public = project.path / "tests" / "users" / "public_routes.txt"
+    if public.exists():
+        with public.open("a", encoding="utf-8") as lines:
+            lines.writelines(f"{route}\n" for route in ROUTES)
     for check in ("ruff check", "ruff format --check", "mypy"):
         project.uv_run(*check.split())
     server = servers(combination)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import interpreters, programs
+from support.lines import lines_in
 from support.options import spelled
 from support.programs import Finished
 from support.projects import Project, outcomes
@@ -34,6 +35,14 @@ def finished(stdout: str, exit_code: int = 0) -> Finished:
 def test_summary_line_is_parsed(line: str) -> None:
     """The summary is parsed with and without -q, and for runs over a minute."""
     assert outcomes(finished(f"...\n{line}\n")) == CLOSING_LINES[line]
+
+
+def test_lines_of_code_are_counted() -> None:
+    """Blank lines and comments do not count, and docstrings do if asked."""
+    text = '"""About.\n\nMore.\n"""\n\n# why\nx = {\n    1: "a",  # one\n}\n"""What x is."""\n'
+
+    assert lines_in(text) == 3
+    assert lines_in(text, docstrings=True) == 7
 
 
 def test_missing_summary_is_a_failure() -> None:

@@ -323,7 +323,7 @@ def test_readme_is_the_owners_and_the_manual_the_templates(
         file = tmp_path / "new" / path
         file.write_text(at_end("", "A new paragraph.")(file.read_text("utf-8")), "utf-8")
     with cloned(str(template.path)) as clone:
-        owned = clone.rendered_once(template.tag)
+        owned = clone.rendered_once(template.tag, {})
     for folder in ("base", "new"):
         move_out(owned, tmp_path / folder, tmp_path / f"{folder}-owned")
     before_update = read(tmp_path / "service")

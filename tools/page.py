@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from test_mutations import where
 
 from support import proofs
-from support.checks import LEAST_COVERAGE, functions
+from support.checks import LEAST_COVERAGE, functions, functions_in
 from support.fragments import ADDRESS
 from support.golden import ANSWERS_FILE
 from support.options import Mutation, read_options, spelled
@@ -144,7 +144,8 @@ def described(question: Question) -> dict[str, Any]:
 def result(combination: Combination, project: Path) -> dict[str, Any]:
     """Return the lines of Python, and the tests that the suite runs on answers that change code."""
     lines = sum(len(file.read_text("utf-8").splitlines()) for file in project.rglob("*.py"))
-    proven = sum(map(functions, proofs.folders(combination.answers)))
+    folders = proofs.folders(combination.answers)
+    proven = sum(functions_in(file) for folder in folders for file in folder.glob("test_*.py"))
     return {
         "answers": {name: spelled(answer) for name, answer in combination.answers.items()},
         "counts": [lines, functions(project / "tests"), proven],

@@ -1,5 +1,6 @@
 """Ordinary changes that owners make to a service, none of which may break its tests."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,13 @@ class Change:
         name: the id of the test.
         make: applies the change to a rendered project.
         answers_change: whether responses change, so that the owner must adapt feature tests.
+        migration: the message of the migration that the change needs.
     """
 
     name: str
     make: Callable[[Path], None]
     answers_change: bool = False
+    migration: str = ""
 
 
 def write(file: Path, text: str) -> None:
@@ -77,9 +80,9 @@ def required_setting(project: Path) -> None:
     """Add a secret without a default, and a value for tests."""
     settings = project / "app" / "settings.py"
     insert(settings, "from app.core", "from pydantic import SecretStr\n\n")
-    insert(settings, "", "\n    token_secret: SecretStr\n")
-    insert(project / ".env.example", "", "\n# Signs tokens.\nTOKEN_SECRET=\n")
-    for_tests(project, "token_secret")
+    insert(settings, "", "\n    payment_key: SecretStr\n")
+    insert(project / ".env.example", "", "\n# Pays bills.\nPAYMENT_KEY=\n")
+    for_tests(project, "payment_key")
 
 
 def required_setting_of_a_feature(project: Path) -> None:
@@ -106,6 +109,7 @@ NAMES = (
     *("sqlite", "postgresql", "mysql", "dialect", "engine", "database", "migrations", "migration"),
     *("features", "errors", "logs", "limits", "install", "cli", "core_", "proofs", "fixtures"),
     *("isolation", "command_line", "database_server", "alembic", "fastapi", "sqlalchemy", "typing"),
+    *("auth", "mail", "tokens", "sessions", "accounts"),
 )
 """Names that the template also uses."""
 
@@ -271,3 +275,74 @@ CHANGES = [
         answers_change=True,
     ),
 ]
+
+
+TAKEN = """from httpx2 import AsyncClient
+from fastapi import FastAPI
+
+from tests.core.auth import PASSWORD, MakeUsers
+from tests.users.test_router import mail_token
+
+
+async def test_number_is_unique(app: FastAPI, client: AsyncClient, make_users: MakeUsers) -> None:
+    await make_users(phone="1")
+    data = {"token": mail_token(app), "password": PASSWORD, "name": "Ada", "phone": "1"}
+
+    response = await client.post("/users", json=data)
+
+    assert response.status_code == 409
+    assert response.json()["detail"] == "This number is taken."
+"""
+
+
+def required_column_of_users(project: Path) -> None:
+    """Add a unique column that must be given, and adapt what creates a user."""
+    users, tests = project / "app" / "users", project / "tests" / "users"
+    column = 'mapped_column(String(20), unique=True, info={"conflict": "This number is taken."})'
+    insert(users / "models.py", "", f"    phone: Mapped[str] = {column}\n")
+    replace(
+        users / "schemas.py",
+        "    password: NewPassword\n",
+        "    password: NewPassword\n    phone: str\n",
+    )
+    replace(users / "router.py", "User(name=data.name, ", "User(name=data.name, phone=data.phone, ")
+    replace(users / "commands.py", "User(name=name, ", 'User(name=name, phone="0", ')
+    replace(tests / "test_router.py", '"name": "Ada"}', '"name": "Ada", "phone": "1"}')
+    write(tests / "test_phone.py", TAKEN)
+
+
+def optional_column_of_users(project: Path) -> None:
+    """Add a column that is shown."""
+    users = project / "app" / "users"
+    insert(users / "models.py", "", "    city: Mapped[str | None] = mapped_column(String(50))\n")
+    replace(
+        users / "schemas.py",
+        "    created_at: datetime\n",
+        "    created_at: datetime\n    city: str | None\n",
+    )
+
+
+def role(project: Path) -> None:
+    """Add a role, and a feature for users who have it."""
+    admin = '    ADMIN = "admin"\n'
+    replace(project / "app" / "users" / "models.py", admin, f'{admin}    EDITOR = "editor"\n')
+    router = project / "app" / "drafts" / "router.py"
+    write(router, ROUTER.replace("{path}", "drafts").replace("{options}", ""))
+    imports = "\nfrom app.core.auth import require_role\nfrom app.users import Role\n"
+    insert(router, "from fastapi import APIRouter", imports)
+    replace(router, "APIRouter()", "APIRouter(dependencies=[require_role(Role.EDITOR)])")
+
+
+def without_the_example(project: Path) -> None:
+    """Delete the example, as its README says."""
+    shutil.rmtree(project / "app" / "songs")
+    shutil.rmtree(project / "tests" / "songs")
+
+
+CHANGES_OF_USERS = [
+    Change("required column", required_column_of_users, migration="add phone"),
+    Change("optional column", optional_column_of_users, migration="add nickname"),
+    Change("role", role),
+    Change("no example", without_the_example, migration="drop songs"),
+]
+"""Changes to a service with users, after which all shipped tests pass."""

@@ -55,10 +55,18 @@ def grow(project: Path) -> Lines:
         GROWN, project, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
     )
     if not (project / "app" / "songs").exists():
-        (revision,) = (project / "migrations" / "versions").glob("*_create_invoices.py")
+        versions = project / "migrations" / "versions"
+        (revision,) = versions.glob("*_create_invoices.py")
         text = revision.read_text(encoding="utf-8")
-        text = text.replace("Revises: 8c3d2f5b9a41", "Revises:")
-        revision.write_text(text.replace('= "8c3d2f5b9a41"', "= None"), encoding="utf-8")
+        if any(versions.glob("*_create_users.py")):
+            text = text.replace("8c3d2f5b9a41", "4b7e1c9d2f60")
+        else:
+            text = text.replace("Revises: 8c3d2f5b9a41", "Revises:")
+            text = text.replace('= "8c3d2f5b9a41"', "= None")
+        revision.write_text(text, encoding="utf-8")
+    public = project / "tests" / "users" / "public_routes.txt"
+    if public.exists():
+        public.write_text(public.read_text(encoding="utf-8") + "POST /invoices\n", encoding="utf-8")
     # As `uv add` writes it. Until 0.10, owners added dependencies to the template's.
     pyproject = project / "pyproject.toml"
     text = pyproject.read_text(encoding="utf-8")

@@ -92,15 +92,22 @@ def run(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     timeout: float = 300,
+    stdin: str = "",
 ) -> Finished:
     """Run a program; raise an AssertionError if it fails, unless `check` is false."""
     # Files instead of pipes: a daemon that inherits a pipe would block the reader.
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        given.write(stdin.encode())
+        given.seek(0)
         process = subprocess.Popen(
             command,
             cwd=cwd,
             env=environment() if env is None else env,
-            stdin=subprocess.DEVNULL,
+            stdin=given,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,

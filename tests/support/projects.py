@@ -53,12 +53,18 @@ class Project:
         env: Mapping[str, str] | None = None,
         check: bool = True,
         timeout: float = 300,
+        stdin: str = "",
     ) -> Finished:
         """Run a command in the project folder."""
         if command[0] == "uv":
             command = (programs.uv(), *command[1:])
         return programs.run(
-            *command, cwd=self.path, env=self.environment(env), check=check, timeout=timeout
+            *command,
+            cwd=self.path,
+            env=self.environment(env),
+            check=check,
+            timeout=timeout,
+            stdin=stdin,
         )
 
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -75,17 +81,32 @@ class Project:
         env: Mapping[str, str] | None = None,
         check: bool = True,
         timeout: float = 300,
+        stdin: str = "",
     ) -> Finished:
         """Run a command in the project's environment."""
-        return self.run("uv", "run", "--quiet", *command, env=env, check=check, timeout=timeout)
+        return self.run(
+            *("uv", "run", "--quiet", *command),
+            env=env,
+            check=check,
+            timeout=timeout,
+            stdin=stdin,
+        )
 
     def sync(self) -> None:
-        """Install the project, with the resolution shared by projects with equal dependencies."""
+        """Install the project, with the resolution shared by projects with equal dependencies.
+
+        What its proofs need in addition is listed in their folders. `uv run` leaves it alone.
+        """
         lock, known = self.path / "uv.lock", self.environment_path.with_suffix(".lock")
         if known.exists() and not lock.exists():
             shutil.copy(known, lock)
         self.run("uv", "sync")
         shutil.copy(lock, known)
+        for file in sorted(self.path.glob("tests/proofs/*/requirements.txt")):
+            self.run(
+                *("uv", "pip", "install", "--quiet"),
+                *(f"--python={self.environment_path}", f"--requirement={file}"),
+            )
 
     def tests(self, *arguments: str) -> int:
         """Run the generated tests, all of which must pass; return their number."""

@@ -6,35 +6,47 @@ from pathlib import Path
 
 import griffe
 
-from support.questions import first_of_each_database
+from support.questions import largest_of_each_database
 from support.root import ROOT, Answer
 
 RECORD = ROOT / "tests" / "public_names.txt"
 """One line for each name, parameter, default and fixture."""
 
 FIXTURE = re.compile(r"^(?:pytest\.)?fixture\b(?:\((?P<options>.*)\))?")
-COMMAND = re.compile(r"^(?P<group>cli|db)\.command\b")
+COMMAND = re.compile(r"^(?P<group>cli|db|commands)\.command\b(?:\(['\"](?P<name>[\w-]+))?")
+
+GROUPS = {"cli": "", "db": "db ", "commands": "users "}
+
+PARTS = ("app.core", "app.core.auth", "app.core.mail")
+"""Packages whose `__all__` lists public names."""
 
 
 def record(render: Callable[[Mapping[str, Answer]], Path]) -> str:
     """Return the record of the template, with the names of all databases."""
     lines: set[str] = set()
-    for combination in first_of_each_database():
+    for combination in largest_of_each_database():
         lines.update(names(render(combination.answers)))
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
 def names(project: Path) -> Iterator[str]:
     """Yield the public names of one project."""
-    core = griffe.load("app.core", search_paths=[project], resolve_aliases=True)
-    for name in sorted(str(export) for export in core.exports or ()):
-        found = core[name]
-        if found.is_module:  # a module has the name of its function
-            found = found[name]
-        target = found.final_target if isinstance(found, griffe.Alias) else found
-        yield from _described(f"app.core.{name}", target)
-    yield from _commands(core["cli"])
-    yield from _fixtures(griffe.load("tests.core", search_paths=[project]))
+    app = griffe.load("app", search_paths=[project], resolve_aliases=True)
+    tests = griffe.load("tests", search_paths=[project])
+    for part in PARTS:
+        path = part.removeprefix("app.")
+        if not Path(project, *part.split(".")).exists():
+            continue
+        package = app[path]
+        for name in sorted(str(export) for export in package.exports or ()):
+            found = package[name]
+            if found.is_module:  # a module has the name of its function
+                found = found[name]
+            target = found.final_target if isinstance(found, griffe.Alias) else found
+            yield from _described(f"{part}.{name}", target)
+        for module in package.modules.values():
+            yield from _commands(module)
+        yield from _fixtures(tests[path])
 
 
 def _described(name: str, found: griffe.Object | griffe.Alias) -> Iterator[str]:
@@ -73,8 +85,8 @@ def _commands(module: griffe.Object | griffe.Alias) -> Iterator[str]:
     for name, function in module.functions.items():
         for decorator in function.decorators:
             if found := COMMAND.match(str(decorator.value)):
-                group = "db " if found["group"] == "db" else ""
-                yield f"command {group}{name} ({_parameters(function)})"
+                group = GROUPS[found["group"]]
+                yield f"command {group}{found['name'] or name} ({_parameters(function)})"
 
 
 def _fixtures(module: griffe.Object | griffe.Alias) -> Iterator[str]:
@@ -100,6 +112,6 @@ def unannounced(old: str, new: str, breaking: str) -> list[str]:
 
 def subject(line: str) -> str:
     """Return the name that a line of the record is about, without its path."""
-    name = re.match(r"(?:class |command (?:db )?|fixture )?([\w.]+)", line)
+    name = re.match(r"(?:class |command (?:db |users )?|fixture )?([\w.-]+)", line)
     assert name, line
     return name[1].rpartition(".")[2]

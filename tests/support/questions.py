@@ -162,6 +162,19 @@ def first_of_each_database() -> list[Combination]:
     return list(reversed(first.values()))
 
 
+def largest_of_each_database() -> list[Combination]:
+    """Return one combination per database, with every part that can be chosen."""
+    largest = {
+        combination.database: combination
+        for combination in sorted(behavioural_product(), key=_number_of_parts)
+    }
+    return [largest[first.database] for first in first_of_each_database()]
+
+
+def _number_of_parts(combination: Combination) -> int:
+    return sum(answer not in (False, "none") for answer in combination.answers.values())
+
+
 def first_of(database: str) -> Combination:
     """Return the first combination with a database."""
     return next(each for each in first_of_each_database() if each.database == database)

@@ -138,11 +138,13 @@ SYNTHETIC = "v0.0.1"
 
 
 def _make_older(directory: Path) -> None:
-    """Undo changes typical of a release: two new files, and changed lines in three others."""
+    """Undo changes typical of a release: three new files, and changed lines in three others."""
     template = directory / "template"
     (template / "tests" / "core" / "test_settings.py").unlink()
-    # A new file in the example must not reappear for owners who have deleted the example.
+    # New files in the owner's folders must not appear for owners who have deleted these.
     (template / "{% if example %}.{% endif %}" / "app" / "songs" / "README.md.jinja").unlink()
+    users = template / "{% if auth == 'jwt' %}.{% endif %}" / "app" / "users"
+    (users / "mails" / "address_changed.html").unlink()
     for name, new, old in (
         ("app/core/limits.py", "Limits for requests.", "Limits of requests."),
         ("app/core/README.md.jinja", "# Manual\n", "# Handbook\n"),
@@ -173,7 +175,8 @@ def _targets(directory: Path, releases: tuple[str, ...]) -> tuple[tuple[str, ...
 OVERLAY = re.compile(r"\{% if (?P<condition>[^%]+) %\}\.\{% endif %\}/")
 ANSWERS_FILE = "{{ _copier_conf.answers_file }}"
 UPDATE_ONLY = re.compile(
-    r"\{% if _copier_operation == 'update' or rendered_before %\}/?(?P<pattern>.+)\{% endif %\}"
+    r"\{% if (?:\w+ is defined and \()?_copier_operation == 'update' or rendered_before\)? %\}"
+    r"/?(?P<pattern>.+)\{% endif %\}"
 )
 
 
@@ -221,10 +224,13 @@ class Manifest:
         return environment_of(jinja2.DictLoader(self.includes))
 
     @property
-    def revisions(self) -> dict[str, str]:
-        """The text of each migration, by path."""
-        named = {self._name(path): text for path, text in self.files.items()}
-        return {path: text for path, text in named.items() if path.startswith(REVISIONS)}
+    def revisions(self) -> dict[str, set[str]]:
+        """The texts of each migration, by path; they can depend on the answers."""
+        texts: dict[str, set[str]] = {}
+        for path, text in self.files.items():
+            if (name := self._name(path)).startswith(REVISIONS):
+                texts.setdefault(name, set()).add(text)
+        return texts
 
     @staticmethod
     def _name(path: str) -> str:
@@ -301,8 +307,8 @@ def broken_promises(old: Manifest, new: Manifest) -> list[str]:
     ]
     broken += [
         f"{path} was released and must not change: write another revision."
-        for path, text in old.revisions.items()
-        if new.revisions.get(path, text) != text
+        for path, texts in old.revisions.items()
+        if not texts <= new.revisions.get(path, texts)
     ]
     defaults = {name: str(q.details.get("default", "")) for name, q in new.questions.items()}
     guard = defaults.pop("answers_guard", "") + new.includes.get("includes/guard.jinja", "")

@@ -69,6 +69,13 @@ class Service:
         lines = self.log_file.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    def wait_for_log(self, event: str) -> None:
+        """Wait until the log has an event, such as one that happens after a response."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while event not in [entry["event"] for entry in self.log()]:
+            assert time.monotonic() < deadline, f"The log has no event {event!r}."
+            time.sleep(0.05)
+
     def terminate(self) -> None:
         """Send SIGTERM, like a container runtime; the service must shut down cleanly."""
         self.process.send_signal(signal.SIGTERM)
@@ -111,9 +118,11 @@ def start(
 
 
 @contextmanager
-def running(project: Project, env: Mapping[str, str] | None = None) -> Iterator[Service]:
+def running(
+    project: Project, env: Mapping[str, str] | None = None, *arguments: str
+) -> Iterator[Service]:
     """Start the service, wait until it responds, and stop it afterwards."""
-    service = start(project, "fastapi", "run", "--host", "127.0.0.1", env=env)
+    service = start(project, "fastapi", "run", "--host", "127.0.0.1", *arguments, env=env)
     process = service.process
     try:
         service.wait_until_it_answers()

@@ -115,11 +115,27 @@ def foreign_imports_of_core(text: str) -> set[str]:
     return {name for name in imports_of_app(text) if not f"{name}.".startswith("app.core.")}
 
 
+FACES = ("core", "core/auth", "users")
+"""Packages of `app` that features import from; their `__all__` lists what is public."""
+
+COMMANDS_OF_USERS = "app.core.auth.management"
+"""Where `app/users/commands.py` gets its commands from; slow to import."""
+
+
+def face_of(app: Path, package: str) -> set[str]:
+    """Return the public names of a package of `app`, which may not exist."""
+    file = app / package / "__init__.py"
+    if not file.exists():
+        return set()
+    lists = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    return {f"app.{package.replace('/', '.')}.{name}" for names in lists for name in names}
+
+
 def hidden_imports_of_a_feature(text: str, feature: str, face: Collection[str]) -> set[str]:
-    """Return a feature's imports from outside itself and the public names of core."""
-    public = {f"app.core.{name}" for name in face}
-    return {
-        name
-        for name in imports_of_app(text) - public
-        if not f"{name}.".startswith(f"app.{feature}.")
-    }
+    """Return a feature's imports from outside itself and the public names in `face`."""
+    own = (f"app.{feature}.", f"{COMMANDS_OF_USERS}." if feature == "users" else f"app.{feature}.")
+    return {name for name in imports_of_app(text) - set(face) if not f"{name}.".startswith(own)}

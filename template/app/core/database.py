@@ -130,8 +130,9 @@ def _state(connection: HTTPConnection) -> State:
 def _writes(connection: HTTPConnection) -> bool:
     """Return whether the handler or any of its dependencies uses `SessionDep`."""
     # FastAPI has no public API for the dependencies of `include_router(dependencies=...)`.
-    route = connection.scope.get("fastapi", {}).get("effective_route_context")
-    dependant = getattr(route or connection.scope.get("route"), "dependant", None)
+    context = connection.scope.get("fastapi", {}).get("effective_route_context")
+    route = getattr(context, "starlette_route", None) or context or connection.scope.get("route")
+    dependant = getattr(route, "dependant", None)
     # The route does not show the dependencies of overrides.
     return dependant is None or bool(connection.app.dependency_overrides) or _asks(dependant)
 

@@ -1,8 +1,10 @@
 """Name and version of the installed service."""
 
+from functools import cache
 from importlib.metadata import entry_points
 
 
+@cache  # reading the metadata of all packages is slow
 def distribution() -> tuple[str, str]:
     """Return the name and version of the service; the name is also that of its command."""
     for command in entry_points(group="console_scripts", value="app.core.cli:main"):

@@ -52,10 +52,14 @@ def install(app: FastAPI) -> None:
         _get(module, "install", FunctionType)(app)
 
 
-def routers() -> list[APIRouter]:
-    """Return the routers of all features."""
+def routers(*, of_core: bool) -> list[APIRouter]:
+    """Return the routers of the features in `app/core`, or of the service's own features."""
     import_models()
-    return [_get(module, "router", APIRouter) for module in _modules("router")]
+    return [
+        _get(module, "router", APIRouter)
+        for module in _modules("router")
+        if module.__name__.startswith(f"{CORE}.") == of_core
+    ]
 
 
 def commands() -> dict[str, typer.Typer]:

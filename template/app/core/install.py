@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from app.core import errors, features, health
 from app.core.database import create_read_session_factory, create_session_factory
@@ -41,10 +41,10 @@ def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
     app.add_middleware(BodyLimitMiddleware, settings=settings)
     app.add_middleware(ShutdownMiddleware, shutdown=shutdown)
     app.add_middleware(RequestLogMiddleware)
-    _include(app, features.routers(), prefix)
+    _include(app, prefix)
 
 
-def _include(app: FastAPI, routers: list[APIRouter], prefix: str) -> None:
+def _include(app: FastAPI, prefix: str) -> None:
     """Insert routes after the documentation and before the routes that the service added."""
     documentation = {
         app.openapi_url,
@@ -56,9 +56,13 @@ def _include(app: FastAPI, routers: list[APIRouter], prefix: str) -> None:
     own = [route for route in routes if getattr(route, "path", None) not in documentation]
     for route in own:
         routes.remove(route)
-    # `include_router` would also apply the application's dependencies, such as authentication.
     routes.extend(health.router.routes)
-    for router in routers:
+    # The application's dependencies, such as authentication, do not apply to the login.
+    dependencies, app.router.dependencies = app.router.dependencies, []
+    for router in features.routers(of_core=True):
+        app.include_router(router, prefix=prefix)
+    app.router.dependencies = dependencies
+    for router in features.routers(of_core=False):
         app.include_router(router, prefix=prefix)
     routes.extend(own)
 

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import wraps
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -45,6 +46,11 @@ from tests.core.isolation import (
 )
 
 __all__ = ["Cli", "SharedData"]
+
+pytest_plugins = [
+    f"tests.core.{file.parent.name}" for file in Path(__file__).parent.glob("*/__init__.py")
+]
+"""Subfolders with further fixtures."""
 
 SharedData = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Type of the fixture `shared_data`."""

@@ -182,7 +182,8 @@ class SynchronizedTransport(httpx2.ASGITransport):
     def __init__(self, app: FastAPI, session: AsyncSession) -> None:
         super().__init__(app)
         self._session = session
-        self._lock = asyncio.Lock()  # only one task at a time can use the session
+        # Only one task at a time can use the session, also with several clients.
+        self._lock: asyncio.Lock = session.info.setdefault("lock", asyncio.Lock())
         self._pending: set[asyncio.Future[None]] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -33,10 +33,13 @@ def test_commented_out_values_are_the_defaults(monkeypatch: pytest.MonkeyPatch) 
     for _, name, value in example():
         if value:
             monkeypatch.setenv(name, value)
-    commented_out = {name.lower() for comment, name, _ in example() if comment}
+    commented_out = {name.lower(): value for comment, name, value in example() if comment}
 
     for settings_class in settings_classes():
         settings = settings_class.load()
         for name, field in settings_class.model_fields.items():
-            if name in commented_out:
-                assert getattr(settings, name) == field.get_default(call_default_factory=True)
+            default = field.get_default(call_default_factory=True)
+            if commented_out.get(name):
+                assert getattr(settings, name) == default
+            elif name in commented_out:
+                assert not default

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from sqlalchemy import URL
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
@@ -144,7 +144,11 @@ def test_feature_commands_have_its_name(add_feature: AddFeature) -> None:
     assert command.callback.__name__ == "count"
 
 
-@pytest.mark.parametrize("collect", [features.import_models, features.routers, features.commands])
+def own_routers() -> list[APIRouter]:
+    return features.routers(of_core=False)
+
+
+@pytest.mark.parametrize("collect", [features.import_models, own_routers, features.commands])
 def test_models_of_all_features_are_imported(
     add_feature: AddFeature, collect: Callable[[], object]
 ) -> None:

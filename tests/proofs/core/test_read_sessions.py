@@ -124,13 +124,21 @@ async def test_overridden_dependency_can_write(
     assert not reads(seen[0])
 
 
-async def test_web_socket_has_one_session(app: FastAPI) -> None:
+@pytest.mark.parametrize("included", [False, True])
+async def test_web_socket_has_one_session(app: FastAPI, included: bool) -> None:
     seen: list[bool] = []
 
-    @app.websocket("/proofs/socket")
+    router = APIRouter()
+
+    @router.websocket("/proofs/socket")
     async def socket(socket: WebSocket, session: ReadSessionDep) -> None:
         seen.append(reads(session))
         await socket.accept()
+
+    if included:
+        app.include_router(router)
+    else:
+        app.router.routes.extend(router.routes)
 
     async def receive() -> dict[str, str]:
         return {"type": "websocket.connect"}

@@ -65,7 +65,8 @@ async def test_update_changes_only_given_fields(
 
     assert response.status_code == status
     expected = before | change if status == 200 else before
-    assert (await client.get(f"/songs/{song.id}")).json() == expected
+    found = (await client.get(f"/songs/{song.id}")).json()
+    assert expected.items() <= found.items()
 
 
 async def test_update_names_the_required_field(client: AsyncClient, session: AsyncSession) -> None:
@@ -175,9 +176,9 @@ async def test_responses_have_the_documented_members(
     schemas = app.openapi()["components"]["schemas"]
     song = await SongFactory.add(session)
 
-    assert schemas["SongRead"]["properties"].keys() == (
-        (await client.get(f"/songs/{song.id}")).json().keys()
-    )
+    names = schemas["SongRead"]["properties"].keys()
+    assert names == (await client.get(f"/songs/{song.id}")).json().keys()
+    assert names - {"added_by"} == {"id", "title", "artist", "released_on"}
     assert schemas["SongPage"]["properties"].keys() == (await client.get("/songs")).json().keys()
     assert schemas["SongCreate"]["additionalProperties"] is False
     assert schemas["SongUpdate"]["additionalProperties"] is False

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from app.core import features
 from app.core.settings import EnvironmentSettings
 
 ROOT = Path(__file__).parents[3]
@@ -35,10 +36,18 @@ def has_database_url() -> bool:
 
 
 def use_running_database() -> None:
-    """Use the database of the running process, unless DATABASE_URL is set."""
+    """Use the database of the running process, unless DATABASE_URL is set, and its settings."""
     running = find()
+    if running:
+        use_development_settings()
     if running and not has_database_url():
         os.environ["DATABASE_URL"] = running.database_url
+
+
+def use_development_settings() -> None:
+    """Set the environment variables that features need for development."""
+    for settings_class in features.settings_classes():
+        os.environ.update(settings_class.for_development(FOLDER))
 
 
 @contextmanager

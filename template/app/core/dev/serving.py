@@ -57,6 +57,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _migrate_and_serve(listener: socket.socket) -> None:
+    running.use_development_settings()
     url = DatabaseSettings.load().database_url
     command.upgrade(alembic_config(), "head")
     host, port = listener.getsockname()
@@ -65,7 +66,12 @@ def _migrate_and_serve(listener: socket.socket) -> None:
         running.Running(os.getpid(), address, url.render_as_string(hide_password=False))
     )
     typer.echo(f"Service:  {address}\nDatabase: {url}\nPress Ctrl-C to stop.")
-    config = uvicorn.Config("app.asgi:app", reload=True, reload_dirs=[str(running.ROOT / "app")])
+    config = uvicorn.Config(
+        "app.asgi:app",
+        reload=True,
+        reload_dirs=[str(running.ROOT / "app")],
+        reload_includes=["*.py", "*.txt", "*.html"],
+    )
     ChangeReload(config, target=partial(_serve, config), sockets=[listener]).run()
 
 

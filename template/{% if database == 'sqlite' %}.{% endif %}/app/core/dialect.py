@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from functools import partial
@@ -46,6 +47,8 @@ UNAVAILABLE = frozenset(
         sqlite3.SQLITE_INTERRUPT,
     }
 )
+
+logging.getLogger("aiosqlite").setLevel(logging.INFO)  # at DEBUG, it logs values of statements
 
 
 def check_url(url: URL) -> None:

@@ -4,19 +4,17 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.songs.models import Song
-from app.songs.schemas import SongCreate, SongQuery, SongUpdate
+from app.songs.schemas import SongQuery, SongUpdate
 
 
-async def create_song(session: AsyncSession, data: SongCreate) -> Song:
+async def add_song(session: AsyncSession, song: Song) -> None:
     """Add a song.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the artist already has a song with this title.
     """
-    song = Song(**data.model_dump())
     session.add(song)
     await session.flush()
-    return song
 
 
 async def list_songs(session: AsyncSession, query: SongQuery) -> tuple[list[Song], int]:

@@ -16,7 +16,9 @@ router = APIRouter(prefix="/songs", tags=["songs"])
 @router.post("", status_code=201, response_model=SongRead)
 async def create_song(data: SongCreate, session: SessionDep) -> Song:
     """Add a song."""
-    return await service.create_song(session, data)
+    song = Song(**data.model_dump())
+    await service.add_song(session, song)
+    return song
 
 
 @router.get("", response_model=SongPage)

@@ -1,0 +1,39 @@
+"""create songs
+
+Revision ID: 8c3d2f5b9a41
+Revises: 4b7e1c9d2f60
+Create Date: 2026-11-21 09:00:00+00:00
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "8c3d2f5b9a41"
+down_revision = "4b7e1c9d2f60"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "songs",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("title", sa.String(length=200), nullable=False),
+        sa.Column("artist", sa.String(length=200), nullable=False),
+        sa.Column("released_on", sa.Date(), nullable=True),
+        sa.Column("added_by_id", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["added_by_id"],
+            ["users.id"],
+            name=op.f("fk_songs_added_by_id_users"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_songs")),
+        sa.UniqueConstraint("artist", "title", name=op.f("uq_songs_artist_title")),
+    )
+    op.create_index(op.f("ix_songs_added_by_id"), "songs", ["added_by_id"])
+    op.create_index(op.f("ix_songs_released_on"), "songs", ["released_on"])
+
+
+def downgrade() -> None:
+    op.drop_table("songs")
