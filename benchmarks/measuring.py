@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,13 +12,17 @@ from tempfile import TemporaryDirectory
 # The meta suite has the helpers for rendering projects and starting servers.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support import interpreters
+from support import interpreters, programs
 from support.databases import missing_server
 from support.projects import Project
 from support.rendering import Template, snapshot
+from support.root import Answer
 
 RENDERED = Path(__file__).with_name("rendered")
 """Files that are copied into rendered projects or run by their Python."""
+
+SERVER, CLIENT = 0, 1
+"""CPU cores. The database server shares the client's core, which has spare capacity."""
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
 
@@ -51,9 +56,9 @@ def template() -> Iterator[tuple[Template, Path]]:
         yield snapshot(Path(folder, "template")), Path(folder)
 
 
-def make_project(source: Template, path: Path, database: str) -> Project:
+def make_project(source: Template, path: Path, database: str, **answers: Answer) -> Project:
     """Render a project and create its environment."""
-    source.render(path, {"database": database})
+    source.render(path, {"database": database, **answers})
     project = Project(path, interpreters.at_least(interpreters.WANTED[0]))
     project.run("uv", "sync")
     return project
@@ -71,6 +76,28 @@ def on_core(number: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def running(project: Project, application: str, folder: Path, env: dict[str, str]) -> Iterator[int]:
+    """Run an application with uvicorn's defaults, and yield its port."""
+    port = programs.free_port()
+    python = project.path / ".venv" / "bin" / "python"
+    options = ("--app-dir", str(folder), "--port", str(port))
+    with on_core(SERVER), project.path.with_suffix(f".{port}.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - the project's own Python
+            [python, "-m", "uvicorn", application, *options],
+            cwd=project.path,
+            env=project.environment(env),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        programs.wait_for_port(process, port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def conclude(values: Sequence[float], limit: float, worst: Callable[..., float]) -> None:

@@ -2,16 +2,11 @@
 
 import asyncio
 import json
-import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
 import measuring
-from support import programs
 from support.databases import serve
 from support.projects import Project
 
@@ -21,9 +16,6 @@ SONGS = 500
 POOL_SIZE = "40"
 """Pool size of both applications. A smaller pool would keep opening connections, which costs more
 than the difference to measure."""
-
-SERVER, CLIENT = 0, 1
-"""CPU cores. The database server shares the client's core, which has spare capacity."""
 
 
 def main() -> None:
@@ -38,7 +30,7 @@ def main() -> None:
     with measuring.template() as (template, folder):
         for database in measuring.chosen(options.database, DATABASES):
             project = measuring.make_project(template, folder / database, database)
-            with measuring.on_core(CLIENT):
+            with measuring.on_core(measuring.CLIENT):
                 rates = compare(project, options.rounds, options.seconds, options.connections)
             ours, minimal = (median(rate) for rate in rates)
             # Adjacent rounds share the same background load.
@@ -59,8 +51,8 @@ def compare(
         env = {"DATABASE_URL": server.create(), "DATABASE_POOL_SIZE": POOL_SIZE}
         project.uv_run(project.slug, "db", "upgrade", env=env)
         with (
-            running(project, "app.asgi:app", project.path, env) as ours,
-            running(project, "minimal:app", measuring.RENDERED, env) as minimal,
+            measuring.running(project, "app.asgi:app", project.path, env) as ours,
+            measuring.running(project, "minimal:app", measuring.RENDERED, env) as minimal,
         ):
             for number in range(1, SONGS + 1):
                 add_song(ours, number)
@@ -72,28 +64,6 @@ def compare(
                     if number:
                         measured.append(rate)
     return rates
-
-
-@contextmanager
-def running(project: Project, application: str, folder: Path, env: dict[str, str]) -> Iterator[int]:
-    """Run an application with uvicorn's defaults, and yield its port."""
-    port = programs.free_port()
-    python = project.path / ".venv" / "bin" / "python"
-    options = ("--app-dir", str(folder), "--port", str(port))
-    with measuring.on_core(SERVER), project.path.with_suffix(f".{port}.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - the project's own Python
-            [python, "-m", "uvicorn", application, *options],
-            cwd=project.path,
-            env=project.environment(env),
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        programs.wait_for_port(process, port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def add_song(port: int, number: int) -> None:

@@ -1,11 +1,10 @@
 """Compare the duration of the shipped tests with that of release 0.7.0."""
 
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import median
 
 import measuring
-from support import interpreters
 from support.projects import Project
 from support.releases import release_commits
 from support.rendering import Template
@@ -27,18 +26,12 @@ def main() -> None:
     with measuring.template() as (template, folder):
         for database in measuring.chosen(options.database, DATABASES):
             projects = [
-                render(source, folder / f"{database}-{number}", database)
+                measuring.make_project(
+                    source, folder / f"{database}-{number}", database, example=False
+                )
                 for number, source in enumerate((template, older))
             ]
-            walls: list[list[float]] = [[], []]
-            for number in range(options.rounds + 1):
-                for project, wall in zip(projects, walls, strict=True):
-                    started = time.perf_counter()
-                    project.tests()
-                    # The first run compiles the imported modules.
-                    if number:
-                        wall.append(time.perf_counter() - started)
-            ours, theirs = map(median, walls)
+            ours, theirs = compare(projects, options.rounds)
             ratios.append(ours / theirs)
             print(
                 f"{database}: tests {ours:.2f} s, those of {BEFORE} {theirs:.2f} s, "
@@ -47,12 +40,17 @@ def main() -> None:
     measuring.conclude(ratios, LIMIT, max)
 
 
-def render(source: Template, path: Path, database: str) -> Project:
-    """Render a project without the example, and create its environment."""
-    source.render(path, {"database": database, "example": False})
-    project = Project(path, interpreters.at_least(interpreters.WANTED[0]))
-    project.run("uv", "sync")
-    return project
+def compare(projects: Sequence[Project], rounds: int) -> list[float]:
+    """Return the median duration of each project's tests, which take turns."""
+    walls: list[list[float]] = [[] for _ in projects]
+    for number in range(rounds + 1):
+        for project, wall in zip(projects, walls, strict=True):
+            started = time.perf_counter()
+            project.tests()
+            # The first run compiles the imported modules.
+            if number:
+                wall.append(time.perf_counter() - started)
+    return list(map(median, walls))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Routes that benchmarks/auth.py compares."""
