@@ -107,7 +107,7 @@ async def test_hashes_are_limited_and_off_the_event_loop(monkeypatch: pytest.Mon
     passwords = Passwords(memory=8, rounds=1, at_once=2)
 
     hashing = [asyncio.ensure_future(passwords.hash(PASSWORD)) for _ in range(6)]
-    hashing[0].cancel()  # a client that goes away does not make room for another hash
+    hashing[0].cancel()  # a canceled request does not make room for another hash
     await asyncio.gather(*hashing, return_exceptions=True)
 
     assert most == 2

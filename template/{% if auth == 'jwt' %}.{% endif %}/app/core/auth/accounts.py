@@ -130,8 +130,7 @@ class Accounts:
         Raises:
             EmailTakenError: a user has the address.
         """
-        model = user_model()
-        if await self.session.scalar(select(model.id).where(model.email == email)):
+        if await is_taken(self.session, email):
             raise EmailTakenError
         await throttle.charge(self.session, MAILS, email)
         self._send(self._mails.invitation(email, self._create_invitation(email, role)))
@@ -287,8 +286,7 @@ class Accounts:
     async def _refuse_taken(self, email: str) -> None:
         """Refuse an address that another user has; the driver's error contains it."""
         await self.session.rollback()
-        model = user_model()
-        if await self.session.scalar(select(model.id).where(model.email == email)):
+        if await is_taken(self.session, email):
             raise EmailTakenError from None
 
     def _create_invitation(self, email: str, role: str) -> str:
@@ -319,6 +317,12 @@ class Accounts:
             return self.tokens.read(purpose, token, *names)
         except InvalidTokenError:
             raise InvalidLinkError from None
+
+
+async def is_taken(session: AsyncSession, email: str) -> bool:
+    """Return whether a user has an address."""
+    model = user_model()
+    return await session.scalar(select(model.id).where(model.email == email)) is not None
 
 
 async def change_access(

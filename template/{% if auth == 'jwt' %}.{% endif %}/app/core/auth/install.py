@@ -42,7 +42,7 @@ def install(app: FastAPI) -> None:
 def _describe_login(schema: dict[str, Any], app: FastAPI) -> None:
     """Set the URL of the login, which depends on the prefix of all routes.
 
-    It is relative to the documentation: a proxy can serve both under a path of its own.
+    It is relative to the documentation, because a proxy can add a prefix to both.
     """
     scheme = schema.get("components", {}).get("securitySchemes", {}).get(bearer.scheme_name)
     if scheme:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.auth import sessions, throttle
-from app.core.auth.accounts import change_access
+from app.core.auth.accounts import change_access, is_taken
 from app.core.auth.models import UserMixin, user_model
 from app.core.auth.passwords import LONGEST, SHORTEST, Passwords, check_new_password
 from app.core.auth.schemas import canonical_email
@@ -138,8 +138,7 @@ def ask_for_common_values(email: str, role: str) -> dict[str, str]:
 
 async def add_user(session: AsyncSession, user: UserMixin) -> None:
     """Store a new user."""
-    model = user_model()
-    if await session.scalar(select(model.id).where(model.email == user.email)):
+    if await is_taken(session, user.email):
         raise ValueError(f"{user.email} is already registered: `users set-role` changes the role.")
     session.add(user)
 

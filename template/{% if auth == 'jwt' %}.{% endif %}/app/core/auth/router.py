@@ -99,7 +99,7 @@ async def refresh(
 async def log_out(identity: IdentityDep, session: SessionDep, response: Response) -> None:
     """End this session, including its access tokens."""
     await sessions.revoke(session, identity.user.id, identity.session_id)
-    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict")
+    _delete_cookie(response)
 
 
 @router.post("/logout-everywhere", status_code=204, dependencies=[CSRF])
@@ -108,7 +108,7 @@ async def log_out_everywhere(
 ) -> None:
     """End all sessions of the user."""
     await sessions.revoke(session, identity.user.id)
-    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict")
+    _delete_cookie(response)
 
 
 @router.get("/sessions")
@@ -201,6 +201,10 @@ async def delete_account(
 ) -> None:
     """Delete the account of the user."""
     await accounts.delete(identity.user, data.password)
+
+
+def _delete_cookie(response: Response) -> None:
+    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict")
 
 
 def _tokens(

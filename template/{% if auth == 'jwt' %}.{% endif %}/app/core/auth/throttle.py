@@ -30,7 +30,7 @@ class Limit:
 
     def key(self, subject: str) -> str:
         """Return the key of an account or a client; it does not reveal which."""
-        return hashlib.sha256(f"{self.name}:{subject}".encode()).hexdigest()
+        return _key(self.name, subject)
 
 
 PASSWORDS = Limit("passwords", burst=5, interval=60_000)
@@ -64,7 +64,7 @@ async def charge(session: AsyncSession, limit: Limit, subject: str) -> None:
     key = limit.key(subject)
     while True:
         before = await session.scalar(select(Throttle.free_at).where(Throttle.key == key))
-        now = time_ns() // 1_000_000
+        now = _now()
         after = max(now, before or 0) + limit.interval
         excess = after - now - limit.burst * limit.interval
         if excess > 0:
@@ -108,10 +108,9 @@ async def spend(session: AsyncSession, token_id: str, lifetime: int) -> bool:
 
     The record is part of the transaction; if it is not the first, that is rolled back.
     """
-    key = hashlib.sha256(f"spent:{token_id}".encode()).hexdigest()
-    until = time_ns() // 1_000_000 + lifetime * 1000
+    until = _now() + lifetime * 1000
     try:
-        await session.execute(insert(Throttle).values(key=key, free_at=until))
+        await session.execute(insert(Throttle).values(key=_key("spent", token_id), free_at=until))
     except IntegrityError:
         await session.rollback()
         return False
@@ -120,15 +119,23 @@ async def spend(session: AsyncSession, token_id: str, lifetime: int) -> bool:
 
 async def purge(session: AsyncSession) -> None:
     """Remove the rows that no longer limit anything."""
-    await session.execute(delete(Throttle).where(Throttle.free_at < time_ns() // 1_000_000))
+    await session.execute(delete(Throttle).where(Throttle.free_at < _now()))
 
 
 async def _forget_some(session: AsyncSession) -> None:
     """Remove a few old rows, and commit, so that their number stays bounded without `purge`."""
-    old = select(Throttle.key).where(Throttle.free_at < time_ns() // 1_000_000)
+    old = select(Throttle.key).where(Throttle.free_at < _now())
     keys = await session.scalars(old.limit(10).with_for_update(skip_locked=True))
     await session.execute(delete(Throttle).where(Throttle.key.in_(keys.all())))
     await session.commit()
+
+
+def _key(name: str, subject: str) -> str:
+    return hashlib.sha256(f"{name}:{subject}".encode()).hexdigest()
+
+
+def _now() -> int:
+    return time_ns() // 1_000_000
 
 
 def changed(result: object) -> bool:
