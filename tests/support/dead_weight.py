@@ -24,7 +24,7 @@ USED_BY_LIBRARIES = (
     *("affected_columns", "indexes_to_recreate"),  # alembic-postgresql-enum
     *("type_annotation_map", "impl", "cache_ok"),  # SQLAlchemy
     *("process_result_value", "is_disconnect", "added_by", "added_by_id"),
-    *("token_type", "expires_in"),  # FastAPI, which serializes the response to a login
+    *("token_type", "expires_in", "is_current"),  # FastAPI, which serializes responses
     *("@*.command", "@*_validator", "@event.listens_for", "@router.*", "@*.dispatch_for"),
 )
 """Names that only libraries use, and decorators that register names with them."""
