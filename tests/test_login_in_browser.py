@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route
 
 from support.projects import Project
 from support.questions import behavioural_product
@@ -106,8 +106,13 @@ def open_docs(browser: Browser) -> Iterator[Open]:
                 faults.append(url)
                 route.abort()
 
+        def note_violation(message: ConsoleMessage) -> None:
+            if "Content Security Policy" in message.text:
+                faults.append(message.text)
+
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", note_violation)
         page.route(re.compile("^https?:"), answer)
         page.goto(f"{origin}{root_path}/docs")
         return Documentation(page)

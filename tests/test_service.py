@@ -1,16 +1,26 @@
 """A rendered service, run as in production: start, migrate, use, stop, and misconfigure."""
 
+import signal
 import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from support.projects import Project
 from support.questions import Combination, first_of, first_of_each_database
-from support.services import running
+from support.services import Service, running
+
+SERVERS = {
+    "serve": ("{slug}", "serve"),
+    "serve with workers": ("{slug}", "serve", "--workers", "2"),
+    "fastapi run": ("fastapi", "run"),
+}
+"""Commands that serve in production."""
 
 SLOW_FEATURE = '''\
 """A slow feature."""
@@ -105,6 +115,62 @@ def test_request_id_is_in_log_lines(kept_projects: KeptProjects, tmp_path: Path)
         assert [(line["path"], line["status"]) for line in lines if "path" in line] == [
             ("/songs/1", answered.status)
         ]
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted"),
+    [
+        ("serve", True),
+        ("serve with workers", False),
+        ("fastapi run", True),
+        ("fastapi run", False),
+    ],
+)
+def test_server_honours_the_settings(
+    name: str, trusted: bool, kept_projects: KeptProjects, tmp_path: Path
+) -> None:
+    """Logs, headers of proxies, limits and draining are the same with every command."""
+    project = kept_projects(SQLITE)
+    env = {
+        "DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'app.db'}",
+        "FORWARDED_ALLOW_IPS": "127.0.0.1" if trusted else "192.0.2.1",
+        "DRAIN_TIMEOUT": "3",
+    }
+    forwarded = {
+        "X-Forwarded-For": "192.0.2.7",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "www.example.com",
+    }
+    project.uv_run(project.slug, "db", "upgrade", env=env)
+    command = [part.format(slug=project.slug) for part in SERVERS[name]]
+    with running(project, env, command=command) as service:
+        location = redirect(service, "/songs/", forwarded)
+        assert service.get("/songs", {"X-Long": "x" * 20_000}).status == 431
+        assert service.get("/health/ready").status == 200
+
+        service.process.send_signal(signal.SIGTERM)
+        while service.get("/health/ready").status != 503:
+            time.sleep(0.05)
+        answered = service.get("/songs")
+        assert (answered.status, answered.headers["Connection"]) == (200, "close")
+        assert service.process.wait(30) in (0, 128 + signal.SIGTERM)
+
+    log = service.log()
+    here = f"http://127.0.0.1:{service.port}"
+    assert location == ("https://www.example.com/songs" if trusted else f"{here}/songs")
+    clients = [entry["client"] for entry in log if entry.get("path") == "/songs/"]
+    assert clients == ["192.0.2.7" if trusted else "127.0.0.1"]
+    if name != "fastapi run":
+        assert len(log) == len(service.log_file.read_text(encoding="utf-8").splitlines())
+
+
+def redirect(service: Service, path: str, headers: dict[str, str]) -> str | None:
+    """Return the location of a redirect."""
+    connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection.request("GET", path, headers=headers)
+    with closing(connection), connection.getresponse() as response:
+        assert response.status == 307
+        return response.getheader("Location")
 
 
 def test_shutdown_finishes_running_requests(

@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -101,14 +101,17 @@ class Service:
 def start(
     project: Project, *command: str, env: Mapping[str, str] | None = None, port: int | None = None
 ) -> Service:
-    """Start a server of the project, by default on a free port, in a new terminal session."""
+    """Start a server of the project, by default on a free port, in a new terminal session.
+
+    It does not wait for load balancers when it is stopped, unless `env` says so.
+    """
     port = port or programs.free_port()
     log_file = project.path.with_name(f"service-{port}.log")
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             [programs.uv(), "run", *command, "--port", str(port)],
             cwd=project.path,
-            env=project.environment(env),
+            env=project.environment({"DRAIN_TIMEOUT": "0", **(env or {})}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -119,10 +122,13 @@ def start(
 
 @contextmanager
 def running(
-    project: Project, env: Mapping[str, str] | None = None, *arguments: str
+    project: Project,
+    env: Mapping[str, str] | None = None,
+    *arguments: str,
+    command: Sequence[str] = ("fastapi", "run"),
 ) -> Iterator[Service]:
     """Start the service, wait until it responds, and stop it afterwards."""
-    service = start(project, "fastapi", "run", "--host", "127.0.0.1", *arguments, env=env)
+    service = start(project, *command, "--host", "127.0.0.1", *arguments, env=env)
     process = service.process
     try:
         service.wait_until_it_answers()

@@ -41,9 +41,23 @@ def dev(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
     """Run a development server with a database, and restart it when the code changes."""
-    from app.core.dev.serving import serve  # uvicorn is slow to import
+    from app.core.dev import serving  # uvicorn is slow to import
 
-    serve(host, port)
+    serving.serve(host, port)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+    workers: Annotated[
+        int, typer.Option(help="Number of processes.", min=1, envvar="WEB_CONCURRENCY")
+    ] = 1,
+) -> None:
+    """Run the service in production."""
+    from app.core import serving  # uvicorn is slow to import
+
+    serving.serve(host, port, workers)
 
 
 @db.command()

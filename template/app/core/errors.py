@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, NoResultFound, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from app.core.conflicts import conflict_message
 from app.core.dialect import (
@@ -56,7 +57,7 @@ def error_reason(error: DBAPIError) -> str:
     return str(error.orig).partition("\n")[0]
 
 
-async def http_error(request: Request, error: HTTPException) -> Response:
+async def http_error(request: HTTPConnection, error: HTTPException) -> Response:
     """Return the response to an HTTPException."""
     if not is_body_allowed_for_status_code(error.status_code):
         return Response(status_code=error.status_code, headers=error.headers)
@@ -169,7 +170,7 @@ def unavailable(request: Request, detail: str = DATABASE_UNAVAILABLE) -> JSONRes
 
 
 def _problem(
-    request: Request,
+    request: HTTPConnection,
     status: int,
     detail: str,
     *,
@@ -181,7 +182,7 @@ def _problem(
 
 
 def _respond(
-    request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+    request: HTTPConnection, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     problem.request_id = getattr(request.state, "request_id", None)
     return JSONResponse(

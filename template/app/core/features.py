@@ -70,7 +70,7 @@ def commands() -> dict[str, typer.Typer]:
     by_name: dict[str, typer.Typer] = {}
     for module in _modules("commands"):
         name = module.__name__.split(".")[-2]
-        if name in {"db", *by_name}:
+        if name in {"db", "dev", "serve", *by_name}:
             raise SystemExit(
                 f"{_path(module)}: the command `{name}` already exists; rename the folder."
             )

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 from fastapi import APIRouter, HTTPException, Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -35,6 +36,8 @@ async def ready(request: Request) -> Health:
     # Alembic is slow to import, and `import app.main` must stay fast.
     from app.core import migrations
 
+    if request.app.state.shutdown.draining:
+        raise HTTPException(503, "The service is shutting down.", RETRY_AFTER)
     try:
         async with (
             asyncio.timeout(READY_TIMEOUT),
@@ -50,3 +53,6 @@ async def ready(request: Request) -> Health:
         logger.warning("not ready", reason=reason)
         raise HTTPException(503, reason, RETRY_AFTER)
     return Health()
+
+
+PATHS = {route.path for route in router.routes if isinstance(route, APIRoute)}

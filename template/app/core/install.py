@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.core import errors, features, health
+from app.core import documentation, edge, errors, features, health
 from app.core.database import create_read_session_factory, create_session_factory
 from app.core.engine import open_engine
-from app.core.limits import BodyLimitMiddleware
+from app.core.hosts import AllowedHostsMiddleware
+from app.core.limits import BodyLimitMiddleware, HeaderLimitMiddleware
 from app.core.logs import RequestLogMiddleware
 from app.core.settings import CoreSettings
 from app.core.shutdown import Shutdown, ShutdownMiddleware
@@ -33,27 +34,38 @@ def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
     """
     app.state.settings = settings
     app.state.feature_settings = {kind: kind.load() for kind in features.settings_classes()}
-    shutdown = Shutdown(settings.shutdown_timeout)
+    shutdown = Shutdown(settings.shutdown_timeout, settings.drain_timeout)
+    app.state.shutdown = shutdown
     app.router.lifespan_context = _with_database(app.router.lifespan_context, settings, shutdown)
     errors.install(app)
-    # The middleware added last is the outermost.
+    _add_middleware(app, settings, shutdown)
+    documentation.install(app, enabled=settings.docs)
+    _include(app, prefix)
+
+
+def _add_middleware(app: FastAPI, settings: CoreSettings, shutdown: Shutdown) -> None:
+    # The middleware added last is the outermost: refused requests are logged, too, and what is
+    # at the edge applies to all responses.
     features.install(app)
     app.add_middleware(BodyLimitMiddleware, settings=settings)
     app.add_middleware(ShutdownMiddleware, shutdown=shutdown)
+    if settings.allowed_hosts:
+        app.add_middleware(AllowedHostsMiddleware, settings=settings)
+    app.add_middleware(HeaderLimitMiddleware, settings=settings)
     app.add_middleware(RequestLogMiddleware)
-    _include(app, prefix)
+    edge.install(app, settings, shutdown)
 
 
 def _include(app: FastAPI, prefix: str) -> None:
     """Insert routes after the documentation and before the routes that the service added."""
-    documentation = {
+    of_documentation = {
         app.openapi_url,
         app.docs_url,
         app.redoc_url,
         app.swagger_ui_oauth2_redirect_url,
     }
     routes = app.router.routes
-    own = [route for route in routes if getattr(route, "path", None) not in documentation]
+    own = [route for route in routes if getattr(route, "path", None) not in of_documentation]
     for route in own:
         routes.remove(route)
     routes.extend(health.router.routes)

@@ -5,6 +5,7 @@ import re
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import http_error
@@ -13,12 +14,40 @@ from app.core.settings import CoreSettings
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 """A string in JSON. An optional end, because searching for one that is missing is slow."""
 
+SEPARATORS = len(": \r\n")
+
 CLOSE = {"Connection": "close"}
 """The rest of a rejected body is not read."""
 
 
 class BodyError(HTTPException):
     """A request body exceeds a limit."""
+
+
+class HeaderLimitMiddleware:
+    """Rejects requests with a long address with status 414, and with large headers with 431.
+
+    uvicorn has no limit, or one that differs between its HTTP parsers.
+    """
+
+    def __init__(self, app: ASGIApp, settings: CoreSettings) -> None:
+        self.app = app
+        self.max_size = settings.max_header_size
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle an ASGI connection."""
+        if scope["type"] in {"http", "websocket"} and (status := self._refusal(scope)):
+            error = HTTPException(status, f"The limit is {self.max_size} bytes.", CLOSE)
+            response = await http_error(HTTPConnection(scope), error)
+            await response(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> int | None:
+        if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > self.max_size:
+            return 414
+        size = sum(len(name) + len(value) + SEPARATORS for name, value in scope["headers"])
+        return 431 if size > self.max_size else None
 
 
 class BodyLimitMiddleware:

@@ -102,6 +102,7 @@ class RequestLogMiddleware:
         finally:
             self.logger.info(
                 "request",
+                client=(scope.get("client") or [None])[0],
                 method=scope["method"],
                 path=quote(scope["path"]),  # can contain terminal control characters
                 status=status,

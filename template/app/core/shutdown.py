@@ -1,4 +1,4 @@
-"""A limit on how long requests can delay a shutdown."""
+"""The end of the service: first no new requests, then a limit for those that run."""
 
 import asyncio
 import math
@@ -6,11 +6,13 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 from types import FrameType
 from typing import Any
 
 import structlog
 from fastapi import Request
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import unavailable
@@ -19,10 +21,16 @@ logger = structlog.get_logger(__name__)
 
 
 class Shutdown:
-    """Sets a deadline for all requests, `timeout` seconds after SIGTERM."""
+    """Drains for some seconds after SIGTERM, and then sets a deadline for all requests.
 
-    def __init__(self, timeout: float) -> None:
+    While draining, the service is not ready and closes its connections, so that load
+    balancers and clients go elsewhere, but it still answers every request.
+    """
+
+    def __init__(self, timeout: float, drain_timeout: float) -> None:
         self.timeout = timeout
+        self.drain_timeout = drain_timeout
+        self.draining = False
         self._deadline: float | None = None
         self._limits: set[asyncio.Timeout] = set()
 
@@ -45,26 +53,62 @@ class Shutdown:
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
-        """Begin when the server receives SIGTERM."""
+        """Drain when the server receives SIGTERM; its own handler runs afterwards.
+
+        Another SIGTERM ends the draining.
+        """
         handle = signal.getsignal(signal.SIGTERM)
         if not callable(handle) or threading.current_thread() is not threading.main_thread():
             yield
             return
         loop = asyncio.get_running_loop()
+        context = copy_context()  # a signal arrives in that of any request
+        config: Any = getattr(getattr(handle, "__self__", None), "config", None)
+        # Nobody waits for a load balancer when the code changes.
+        drain_timeout = 0 if getattr(config, "reload", False) else self.drain_timeout
+        # By default, uvicorn waits forever for clients that do not read their response.
+        if getattr(config, "timeout_graceful_shutdown", 0) is None:
+            config.timeout_graceful_shutdown = math.ceil(self.timeout) + 1
 
         def begin_and_handle(number: int, frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(self.begin)
             handle(number, frame)
 
-        # By default, uvicorn waits forever for clients that do not read their response.
-        config: Any = getattr(getattr(handle, "__self__", None), "config", None)
-        if getattr(config, "timeout_graceful_shutdown", 0) is None:
-            config.timeout_graceful_shutdown = math.ceil(self.timeout) + 1
-        signal.signal(signal.SIGTERM, begin_and_handle)
+        def wait(number: int) -> None:
+            logger.info("draining", seconds=drain_timeout)
+            loop.call_later(drain_timeout, begin_and_handle, number, None)
+
+        def drain(number: int, frame: FrameType | None) -> None:
+            if self.draining or not drain_timeout:
+                begin_and_handle(number, frame)
+            else:
+                self.draining = True
+                loop.call_soon_threadsafe(wait, number, context=context)
+
+        signal.signal(signal.SIGTERM, drain)
         try:
             yield
         finally:
             signal.signal(signal.SIGTERM, handle)
+            self.draining = False
+
+
+class DrainMiddleware:
+    """Closes connections while `shutdown` is draining."""
+
+    def __init__(self, app: ASGIApp, shutdown: Shutdown) -> None:
+        self.app = app
+        self.shutdown = shutdown
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle an ASGI connection."""
+
+        async def closing_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and self.shutdown.draining:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self.app(scope, receive, closing_send)
 
 
 class ShutdownMiddleware:

@@ -346,10 +346,13 @@ def test_folder_without_python_is_ignored(
     create_app(settings)
 
 
-def test_duplicate_command_is_refused(add_feature: AddFeature) -> None:
-    add_feature("db", commands=COMMANDS)
+@pytest.mark.parametrize("name", ["db", "dev", "serve"])
+def test_duplicate_command_is_refused(add_feature: AddFeature, name: str) -> None:
+    add_feature(name, commands=COMMANDS)
 
-    message = r"^app/db/commands\.py: the command `db` already exists; rename the folder\.$"
+    message = (
+        rf"^app/{name}/commands\.py: the command `{name}` already exists; rename the folder\.$"
+    )
     with pytest.raises(SystemExit, match=message):
         features.commands()
 

@@ -78,6 +78,40 @@ async def test_middleware_can_read_the_body(settings: CoreSettings) -> None:
     assert too_large.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("address", "header", "status"),
+    [(1000, 0, 404), (1001, 0, 414), (8, 1000, 404), (8, 1001, 431)],
+)
+async def test_address_and_headers_up_to_the_limit_are_accepted(
+    settings: CoreSettings, address: int, header: int, status: int
+) -> None:
+    app = create_app(settings.model_copy(update={"max_header_size": 1000}))
+    value = b"x" * (header - len(b"a: \r\n"))
+    started: list[Any] = []
+
+    async def send(message: Any) -> None:
+        started.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/nowhere",
+        "raw_path": b"/nowhere",
+        "query_string": b"x" * (address - len("/nowhere")),
+        "headers": [(b"a", value)] if header else [],
+    }
+    await app(scope, receive_nothing, send)
+
+    headers = dict(started[0]["headers"])
+    assert started[0]["status"] == status
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert headers.get(b"connection") == (None if status == 404 else b"close")
+
+
+async def receive_nothing() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
 def test_unterminated_strings_are_skipped() -> None:
     """A search for the end of each would take hours for a body of 1 MB."""
     assert STRING.sub(b"", b'[1, "a,\\"b", 2, "c,' + b'\\",' * 10) == b"[1, , 2, "

@@ -38,6 +38,19 @@ def test_defaults() -> None:
         ("MAX_BODY_SIZE", "0"),
         ("DATABASE_POOL_SIZE", "0"),
         ("DATABASE_POOL_TIMEOUT", "0"),
+        ("CORS_ORIGINS", "https://a.example/"),
+        ("CORS_ORIGINS", "https://a.example,b.example"),
+        ("ALLOWED_HOSTS", "https://a.example"),
+        ("ALLOWED_HOSTS", "a.example:8000"),
+        ("ALLOWED_HOSTS", "a.*.example"),
+        ("FORWARDED_ALLOW_IPS", "proxy"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+        ("ROOT_PATH", "api"),
+        ("ROOT_PATH", "/api/"),
+        ("HSTS_MAX_AGE", "-1"),
+        ("MAX_HEADER_SIZE", "0"),
+        ("KEEP_ALIVE_TIMEOUT", "0"),
+        ("DRAIN_TIMEOUT", "-1"),
     ],
 )
 @pytest.mark.usefixtures("url")
@@ -58,6 +71,8 @@ def test_value_out_of_range_is_refused(
         ("MAX_BODY_SIZE", "1"),
         ("DATABASE_POOL_SIZE", "1"),
         ("DATABASE_POOL_TIMEOUT", "0.1"),
+        ("ROOT_PATH", "/api/v1"),
+        ("DRAIN_TIMEOUT", "0.0"),
     ],
 )
 @pytest.mark.usefixtures("url")
@@ -115,3 +130,32 @@ def test_wrong_url_is_explained(url: str, words: str) -> None:
     (problem,) = refused.value.errors()
     assert problem["loc"] == ("database_url",)
     assert problem["msg"].startswith(f"Value error, {words}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parsed"),
+    [
+        ("CORS_ORIGINS", "https://a.example, http://localhost:5173", None),
+        ("CORS_ORIGINS", "*", None),
+        ("ALLOWED_HOSTS", "A.example,*.b.example,[::1],", ("a.example", "*.b.example", "[::1]")),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/8, 192.0.2.1,::1", None),
+        ("FORWARDED_ALLOW_IPS", "*", None),
+    ],
+)
+@pytest.mark.usefixtures("url")
+def test_lists_are_separated_by_commas(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, parsed: tuple[str, ...] | None
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    expected = parsed or tuple(value.replace(" ", "").split(","))
+    assert getattr(CoreSettings.load(), name.lower()) == expected
+
+
+@pytest.mark.usefixtures("url")
+def test_cookies_from_any_page_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "*")
+    monkeypatch.setenv("CORS_CREDENTIALS", "true")
+
+    with pytest.raises(SystemExit, match=r"^CORS_CREDENTIALS is invalid: .*CORS_ORIGINS.*\.$"):
+        CoreSettings.load()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
+from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from app.core import CoreSettings
@@ -25,7 +26,7 @@ def handler() -> Iterator[Any]:
     """The signal handler of a server, which only notes the signal."""
 
     class Server:
-        config = SimpleNamespace(timeout_graceful_shutdown=None)
+        config = SimpleNamespace(timeout_graceful_shutdown=None, reload=False)
 
         def handle_exit(self, number: int, _: Any) -> None:
             received.append(number)
@@ -40,7 +41,8 @@ def handler() -> Iterator[Any]:
 
 @pytest.fixture
 def app(settings: CoreSettings) -> FastAPI:
-    app = create_app(settings.model_copy(update={"shutdown_timeout": 0.2}))
+    limits = {"shutdown_timeout": 0.2, "drain_timeout": 0}
+    app = create_app(settings.model_copy(update=limits))
 
     @app.get("/hang")
     async def hang() -> None:
@@ -135,7 +137,7 @@ def test_application_can_start_in_another_thread() -> None:
     """Signal handlers can only be set in the main thread; TestClient uses another one."""
 
     async def start() -> None:
-        with Shutdown(1).on_sigterm():
+        with Shutdown(1, 1).on_sigterm():
             started.append(True)
 
     started: list[bool] = []
@@ -144,6 +146,118 @@ def test_application_can_start_in_another_thread() -> None:
     thread.join()
 
     assert started
+
+
+@pytest.fixture
+def draining_app(settings: CoreSettings) -> FastAPI:
+    """An application that drains for longer than a test."""
+    origins = {"drain_timeout": 60, "cors_origins": ("https://a.example",)}
+    app = create_app(settings.model_copy(update=origins))
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise ZeroDivisionError
+
+    return app
+
+
+@pytest.mark.committed
+@pytest.mark.usefixtures("handler")
+async def test_draining_service_answers_and_closes_connections(draining_app: FastAPI) -> None:
+    preflight = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    async with running(draining_app) as client:
+        before = await client.get("/health/ready")
+        signal.raise_signal(signal.SIGTERM)
+        live = await client.get("/health/live")
+        missing = await client.get("/nowhere")
+        bug = await client.get("/bug")
+        options = await client.options("/nowhere", headers=preflight)
+
+    assert received == []
+    assert before.status_code == 200
+    assert "Connection" not in before.headers
+    responses = [live, missing, bug, options]
+    assert [response.status_code for response in responses] == [200, 404, 500, 200]
+    assert {response.headers["Connection"] for response in responses} == {"close"}
+
+
+@pytest.mark.usefixtures("handler")
+async def test_draining_service_is_not_ready(draining_app: FastAPI) -> None:
+    async with running(draining_app) as client:
+        signal.raise_signal(signal.SIGTERM)
+        response = await client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert response.json()["detail"] == "The service is shutting down."
+
+
+@pytest.mark.usefixtures("handler")
+async def test_server_stops_after_draining(settings: CoreSettings) -> None:
+    app = create_app(settings.model_copy(update={"drain_timeout": 0.1}))
+    async with running(app), asyncio.timeout(10):
+        signal.raise_signal(signal.SIGTERM)
+        assert received == []
+        while not received:
+            await asyncio.sleep(0.01)
+
+    assert received == [signal.SIGTERM]
+
+
+@pytest.mark.usefixtures("handler")
+async def test_requests_have_time_until_the_end_of_draining(settings: CoreSettings) -> None:
+    limits = {"drain_timeout": 0.2, "shutdown_timeout": 0.01}
+    app = create_app(settings.model_copy(update=limits))
+
+    @app.get("/slow")
+    async def slow() -> str:
+        while not app.state.shutdown.draining:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        return "done"
+
+    async with running(app) as client, asyncio.timeout(10):
+        request = asyncio.create_task(client.get("/slow"))
+        await asyncio.sleep(0.05)
+        signal.raise_signal(signal.SIGTERM)
+        assert (await request).json() == "done"
+
+
+@pytest.mark.usefixtures("handler")
+async def test_second_sigterm_ends_the_draining(draining_app: FastAPI) -> None:
+    async with running(draining_app):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert received == [signal.SIGTERM]
+
+
+async def test_restart_for_changed_code_does_not_drain(draining_app: FastAPI, handler: Any) -> None:
+    handler.__self__.config.reload = True
+    async with running(draining_app):
+        signal.raise_signal(signal.SIGTERM)
+
+    assert received == [signal.SIGTERM]
+
+
+@pytest.mark.usefixtures("handler")
+async def test_draining_is_logged_without_a_request(draining_app: FastAPI) -> None:
+    """The signal arrives while any request runs."""
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        async with running(draining_app):
+            with bound_contextvars(request_id="unrelated"):
+                signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+
+    assert [entry for entry in logs if entry["event"] == "draining"] == [
+        {"event": "draining", "seconds": 60, "log_level": "info"}
+    ]
+
+
+@pytest.mark.usefixtures("handler")
+async def test_started_again_the_service_is_ready(draining_app: FastAPI) -> None:
+    async with running(draining_app):
+        signal.raise_signal(signal.SIGTERM)
+    async with running(draining_app) as client:
+        assert "Connection" not in (await client.get("/health/live")).headers
 
 
 async def test_slow_body_returns_408(settings: CoreSettings) -> None:

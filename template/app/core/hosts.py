@@ -1,0 +1,41 @@
+"""Host names that the service answers to."""
+
+import re
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.core import health
+from app.core.errors import http_error
+from app.core.settings import CoreSettings
+
+PORT = re.compile(r":\d*$")
+
+
+class AllowedHostsMiddleware:
+    """Rejects requests to other hosts with status 400.
+
+    Probes are exempt, because they are sent to the address of a container or machine.
+    """
+
+    def __init__(self, app: ASGIApp, settings: CoreSettings) -> None:
+        self.app = app
+        names = settings.allowed_hosts
+        self.names = {name for name in names if not name.startswith("*")}
+        self.domains = tuple(name.removeprefix("*") for name in names if name.startswith("*"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle an ASGI connection."""
+        if scope["type"] in {"http", "websocket"} and not self._is_allowed(scope):
+            error = HTTPException(400, "The service does not answer to this host.")
+            response = await http_error(HTTPConnection(scope), error)
+            await response(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        if scope["path"].removeprefix(scope.get("root_path", "")) in health.PATHS:
+            return True
+        host = PORT.sub("", dict(scope["headers"]).get(b"host", b"").decode("latin-1")).lower()
+        return host in self.names or host.endswith(self.domains)
