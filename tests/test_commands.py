@@ -22,6 +22,7 @@ from support.questions import (
     read_questions,
     with_computed,
 )
+from support.rendering import commit
 from support.results import stage
 from support.root import ROOT
 
@@ -31,6 +32,9 @@ DONE_HERE = {
     "pipx install uv": "uv runs this suite",
 }
 """Workflow steps that are not run, with the reason."""
+
+EXPRESSIONS = {"${{ github.event.pull_request.base.sha }}": ""}
+"""Expressions of GitHub in the environment of a step, and their values after a push."""
 
 
 @pytest.mark.needs_server
@@ -47,9 +51,10 @@ def test_service_workflow_runs(
         # Once with the project's own environment, as users have it.
         project = replace(project, environments=None)
     project.git("init", "--quiet")
-    project.git("add", "--all")
+    project.run("uv", "lock")
+    commit(project.path, "v1.0.0")
     text = (project.path / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    (job,) = yaml.safe_load(text)["jobs"].values()
+    job = yaml.safe_load(text)["jobs"]["check"]
     # The hooks also need uv.
     env = {"PATH": os.pathsep.join([str(Path(programs.uv()).parent), os.environ["PATH"]])}
     for name, value in job.get("env", {}).items():
@@ -63,9 +68,16 @@ def test_service_workflow_runs(
             assert step["uses"].startswith("actions/checkout@"), f"Unknown action in {step}."
         elif step["run"] not in DONE_HERE:
             with stage(step["run"]):
-                project.run(*step["run"].split(), env=env)
+                since = {name: EXPRESSIONS[value] for name, value in step.get("env", {}).items()}
+                options = ["-o", "pipefail"] if step.get("shell") == "bash" else []
+                project.run("bash", "-e", *options, "-c", step["run"], env=env | since)
             ran.append(step["run"])
-    assert ran == ["uv sync", "uvx pre-commit run --all-files", "uv run pytest"]
+    assert all("|" not in step["run"] or "shell" in step for step in job["steps"] if "run" in step)
+    migrations = "uv run python -m tests.core.new_migrations $SINCE"
+    if combination.database == "postgresql":
+        migrations += " | uv run squawk"
+    checks = ["uvx pre-commit run --all-files", "uv run pytest"]
+    assert ran == ["uv sync --locked", migrations, *checks]
 
 
 PLACEHOLDERS = {
@@ -92,7 +104,7 @@ def commands_in(text: str) -> Iterator[str]:
     outside = BLOCK.sub("", text)
     lines = "".join(blocks).splitlines() if blocks else INDENTED.findall(text)
     for line in [*lines, *INLINE.findall(outside.replace("\n", " "))]:
-        for command in re.split(r"\s+# ", line)[0].split("&&"):
+        for command in re.split(r"&&|\|", re.split(r"\s+# ", line)[0]):
             if command.strip() and not command.strip().startswith("#"):
                 yield " ".join(command.split())
 
@@ -160,8 +172,11 @@ def _fault_of_run(words: list[str], project: Project, inside: Path) -> str | Non
             return _fault_of_copier(arguments, project)
         case "ruff":
             return None if arguments[0] in ("check", "format") else "unknown ruff command"
-        case "mypy":
+        case "mypy" | "squawk":
             return None
+        case "python":
+            module = inside / f"{arguments[-1].replace('.', '/')}.py"
+            return None if module.exists() else f"no module {arguments[-1]}"
         case "pre-commit":
             return None if arguments == ["install"] else "unknown pre-commit command"
         case _ if program.startswith("tools/"):
@@ -259,6 +274,7 @@ WRONG = {
     "uv run my-service db upgarde": "no command my-service db upgarde",
     "uv run my-service db revision --mesage x": "no option --mesage",
     "uv run fastapi deev": "no command fastapi deev",
+    "uv run python -m tests.core.old": "no module tests.core.old",
     "uvx copier upgrade": "copier has no command upgrade",
     "uvx --from ADDRESS prewired upgrade": "no command prewired upgrade",
     "uvx copier copy --default a b": "unknown option --default",

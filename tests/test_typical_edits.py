@@ -88,7 +88,7 @@ EDITS: dict[str, dict[str, Change]] = {
         "step between": before("- run: uvx pre-commit", "      - run: sudo apt-get install jq", ""),
         "last step": at_end("", "      - uses: codecov/codecov-action@v5"),
         "changed step": replaced("uv run pytest", "uv run pytest --maxfail=1"),
-        "changed installation": replaced("run: uv sync", "run: uv sync --locked"),
+        "changed installation": replaced("sync --locked", "sync --locked --all-extras"),
         "job": at_end(
             "", "  deploy:", "    runs-on: ubuntu-latest", "    steps:", "      - run: ./deploy"
         ),
@@ -169,11 +169,11 @@ CHANGES: dict[str, dict[str, Change]] = {
     ".github/workflows/ci.yml": {
         "step after the first": before("- run: pipx install uv", *step("Cache"), ""),
         "step before the last": before("- run: uv run pytest", *step("Audit"), ""),
-        "action": replaced("actions/checkout@v6", "actions/checkout@v7"),
+        "action": replaced("# v6.0.2", "# v7.0.0"),
         "installation": replaced("pipx install uv", "pipx install 'uv>=0.14'"),
         "hooks": replaced("pre-commit run --all-files", "prek run --all-files"),
         "time limit": replaced("timeout-minutes: 15", "timeout-minutes: 20"),
-        "permission": after("contents: read", "  packages: read"),
+        "permission": after("contents: read", "      packages: read"),
         "tests": replaced("uv run pytest", "uv run pytest -n auto"),
     },
     ".gitignore": {

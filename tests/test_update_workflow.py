@@ -137,7 +137,8 @@ class GitHub:
         for step in steps_of(clone):
             if "uses" in step:
                 assert step["uses"].startswith("actions/checkout@"), f"Unknown action in {step}."
-                assert step["with"].keys() == {"token"}  # otherwise, clone accordingly
+                # Otherwise, clone accordingly.
+                assert step["with"].keys() == {"persist-credentials", "token"}
             elif step["run"] != "pipx install uv":  # uv runs this suite
                 # GitHub runs a step without `shell` like this, in particular without `pipefail`.
                 finished = programs.run(
@@ -369,9 +370,9 @@ def test_forbidden_pull_request_fails(github: GitHub) -> None:
 def test_permissions_are_the_least(service: Path) -> None:
     """Push a branch, and open issues and pull requests."""
     workflow = yaml.safe_load((service / WORKFLOW).read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {}
     wanted = {"contents": "write", "issues": "write", "pull-requests": "write"}
-    assert workflow["permissions"] == wanted
-    assert [job for job in workflow["jobs"].values() if "permissions" in job] == []
+    assert [job["permissions"] for job in workflow["jobs"].values()] == [wanted]
     triggers = workflow[True]  # YAML reads `on` as true
     assert triggers.keys() == {"schedule", "workflow_dispatch"}
     (schedule,) = triggers["schedule"]

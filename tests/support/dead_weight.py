@@ -41,15 +41,20 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 READ_BY_NAME = {
     "*.md": "people",
     ".copier-answers.yml": "Copier",
+    ".github/dependabot.yml": "Dependabot",
     ".github/workflows/*.yml": "GitHub",
+    ".gitlab-ci.yml": "GitLab",
     ".gitattributes": "git",
     ".gitignore": "git",
     ".pre-commit-config.yaml": "pre-commit",
     ".python-version": "uv",
+    ".squawk.toml": "squawk",
     "LICENSE": "people",
     "app/users/mails/*": "MailTemplate",
+    "deploy/kubernetes/*.yaml": "kubectl",
     "migrations/script.py.mako": "Alembic",
     "pyproject.toml": "uv",
+    "renovate.json": "Renovate",
 }
 """Files that are found by name, and who reads them; no other file has to mention them."""
 
@@ -328,6 +333,8 @@ def unreachable_files(project: Path) -> list[str]:
         for name in _matching(modules, rf"{folder}/(.+/)?(conftest|test_\w+)\.py")
     }
     collected |= _matching(modules, r"tests/core/\w+/__init__\.py")  # plugins of tests.core
+    documented = re.findall(r"python -m ([\w.]+)", texts["app/core/README.md"])
+    collected |= {file for module in documented for file in _files(module, modules)}
     # Application modules that only tests import count as unreachable.
     shipped = _imported(run, modules)
     tested = {name for name in _imported(collected, modules) if name.startswith("tests/")}

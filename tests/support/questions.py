@@ -125,8 +125,13 @@ class Combination:
         )
 
     def full_name(self) -> str:
-        """Return the name including file options, such as "sqlite-example-MIT"."""
-        return "-".join(map(str, [self, *self.files.values()]))
+        """Return the name including file options, such as "sqlite-example-MIT-no_deploy"."""
+        absent = (False, "none")
+        words = [
+            f"no_{name}" if answer in absent else name if answer is True else str(answer)
+            for name, answer in self.files.items()
+        ]
+        return "-".join([str(self), *words])
 
     @property
     def answers(self) -> dict[str, Answer]:

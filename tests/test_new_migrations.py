@@ -1,0 +1,171 @@
+"""The migrations since the last release: they run, and their SQL is shown and linted."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.programs import Finished
+from support.projects import Project
+from support.questions import Combination, first_of, first_of_each_database
+from support.rendering import git
+
+pytestmark = pytest.mark.needs_server
+
+MIGRATION = '''"""Change songs."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "aaaaaaaaaaaa"
+down_revision = "{down}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+{upgrade}
+
+
+def downgrade() -> None:
+{downgrade}
+'''
+
+FAULTS = {
+    "adding-field-with-default": (
+        'default = sa.text("random()")\n'
+        'op.add_column("songs", sa.Column("a", sa.Float, nullable=False, server_default=default))'
+    ),
+    "adding-required-field": ('op.add_column("songs", sa.Column("b", sa.Integer, nullable=False))'),
+    "require-concurrent-index-creation": 'op.create_index("ix_songs_a", "songs", ["artist"])',
+    "changing-column-type": 'op.alter_column("songs", "released_on", type_=sa.DateTime)',
+    "disallowed-unique-constraint": 'op.create_unique_constraint("uq_x", "songs", ["title"])',
+    "constraint-missing-not-valid": 'op.create_check_constraint("ck_x", "songs", "id > 0")',
+    "ban-drop-column": 'op.drop_column("songs", "released_on")',
+    "renaming-table": 'op.rename_table("songs", "tracks")',
+}
+"""Rules, and statements that lock a table for long, or break the version that still runs."""
+
+SOUND = """with op.get_context().autocommit_block():
+    op.execute("CREATE INDEX CONCURRENTLY ix_songs_artist ON songs (artist)")
+op.add_column("songs", sa.Column("a", sa.Float, nullable=True))
+op.execute("-- squawk-ignore ban-drop-column\\\\nALTER TABLE songs DROP COLUMN released_on")
+op.create_table("tags", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))
+op.create_index("ix_tags_name", "tags", ["name"])"""
+
+
+@pytest.fixture
+def make(make_project: Callable[..., Project], tmp_path: Path) -> Callable[[Combination], Project]:
+    """A service with a release."""
+
+    def make(combination: Combination) -> Project:
+        project = make_project(tmp_path / "service", combination)
+        project.sync()
+        git(project.path, "init", "--quiet")
+        git(project.path, "add", "--all")
+        git(project.path, "commit", "--quiet", "--message=Release")
+        git(project.path, "tag", "v1.0.0")
+        return project
+
+    return make
+
+
+def released(project: Project) -> Path:
+    """Return the only migration of the release."""
+    (file,) = (project.path / "migrations" / "versions").glob("*.py")
+    return file
+
+
+def add(project: Project, upgrade: str, downgrade: str = "pass") -> None:
+    """Add a migration after the one of the release."""
+    (down,) = re.findall(r'revision(?:: str)? = "(\w+)"', released(project).read_text("utf-8"))[:1]
+    text = MIGRATION.format(
+        down=down,
+        upgrade="\n".join(f"    {line}" for line in upgrade.splitlines()),
+        downgrade=f"    {downgrade}",
+    )
+    file = project.path / "migrations" / "versions" / "new.py"
+    file.write_text(text, encoding="utf-8")
+
+
+def run(project: Project, *arguments: str) -> Finished:
+    """Run the command."""
+    return project.uv_run(*("python", "-m", "tests.core.new_migrations", *arguments), check=False)
+
+
+@pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+def test_only_new_migrations_are_shown(
+    combination: Combination, make: Callable[[Combination], Project]
+) -> None:
+    """They run on top of the release, and the models must match them."""
+    project = make(combination)
+
+    nothing = run(project)
+    assert (nothing.exit_code, nothing.stdout) == (0, ""), nothing.report()
+
+    add(project, 'op.create_table("tags", sa.Column("id", sa.Integer, primary_key=True))')
+    unknown = run(project, "v1.0.0")
+    assert unknown.exit_code == 1
+    assert "CREATE TABLE tags" in unknown.stdout
+    assert "CREATE TABLE songs" not in unknown.stdout
+    assert "New upgrade operations detected" in unknown.stderr
+
+    (project.path / "migrations" / "versions" / "new.py").unlink()
+    git(project.path, "tag", "--delete", "v1.0.0")
+    unreleased = run(project)
+    assert unreleased.exit_code == 0, unreleased.report()
+    assert "CREATE TABLE songs" in unreleased.stdout
+
+
+@pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
+def test_edited_migration_is_detected(
+    combination: Combination, make: Callable[[Combination], Project]
+) -> None:
+    """A database that was migrated before would not get the change."""
+    project = make(combination)
+    for file in (released(project), project.path / "app" / "songs" / "models.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "200" in text, file
+        file.write_text(text.replace("200", "300"), encoding="utf-8")
+
+    finished = run(project)
+
+    assert finished.exit_code == 1
+    assert "New upgrade operations detected" in finished.stderr
+
+
+def lint(project: Project) -> list[str]:
+    """Return the names of the rules that the new migrations violate."""
+    printed = run(project).stdout
+    linted = project.uv_run("squawk", "--reporter=gcc", stdin=printed, check=False)
+    rules = re.findall(r"(?:warning|error): (\S+)", linted.stdout)
+    assert linted.exit_code == bool(rules), linted.report()
+    return rules
+
+
+def test_dangerous_statements_are_found(make: Callable[[Combination], Project]) -> None:
+    """Each violates a rule of squawk."""
+    project = make(first_of("postgresql"))
+    assert lint(project) == []
+
+    add(project, "\n".join(FAULTS.values()))
+
+    assert FAULTS.keys() <= set(lint(project))
+
+
+def test_sound_statements_are_not_reported(make: Callable[[Combination], Project]) -> None:
+    """An index is created outside of the transaction, and a comment excuses a statement."""
+    project = make(first_of("postgresql"))
+    add(project, SOUND)
+
+    assert lint(project) == []
+
+
+def test_first_migrations_are_not_reported(make: Callable[[Combination], Project]) -> None:
+    """New tables can have indexes of any kind."""
+    project = make(first_of("postgresql"))
+    git(project.path, "tag", "--delete", "v1.0.0")
+
+    assert lint(project) == []
+    assert "CREATE INDEX" in run(project).stdout
