@@ -1,35 +1,19 @@
 """The PostgreSQL service behind PgBouncer with transaction pooling."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Callable
 
 import pytest
 
-from support import programs
+from support import pooling, services
+from support.balancing import Load
 from support.databases import DatabaseServer
 from support.projects import Project
 from support.questions import Combination, first_of
 
 POSTGRESQL = first_of("postgresql")
 
-CONFIGURATION = """\
-[databases]
-* = host={host} user=postgres
-
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 2
-"""
+CLIENTS_OF_SERVICE = 8
+REQUESTS = 400
 
 # More clients than server connections, so that clients share connections.
 CLIENTS = """\
@@ -78,14 +62,9 @@ def test_transaction_pooling_requires_only_the_setting(
     pytestconfig: pytest.Config,
 ) -> None:
     """Migrations and concurrent clients work with DATABASE_PGBOUNCER, and fail without it."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        reason = "PgBouncer is not on PATH; on Debian and Ubuntu, run `apt install pgbouncer`."
-        if pytestconfig.getoption("require_all"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    program = installed(pytestconfig)
     project = kept_projects(combination)
-    with pgbouncer(program, servers(combination).create()) as url:
+    with pooling.pgbouncer(program, servers(combination).create()) as url:
         pooled = project.with_settings(DATABASE_URL=url, DATABASE_PGBOUNCER="true")
         pooled.uv_run(project.slug, "db", "upgrade")
         pooled.uv_run("python", "-c", CLIENTS)
@@ -96,27 +75,36 @@ def test_transaction_pooling_requires_only_the_setting(
     assert "unsupported startup parameter" in refused.stderr
 
 
-@contextmanager
-def pgbouncer(program: str, database: str) -> Iterator[str]:
-    """Run PgBouncer in front of a database on a Unix socket, and yield its URL."""
-    parts = urlsplit(database)
-    port = programs.free_port()
-    with TemporaryDirectory() as folder:
-        configuration = Path(folder, "pgbouncer.ini")
-        host = parse_qs(parts.query)["host"][0]
-        configuration.write_text(CONFIGURATION.format(host=host, port=port), encoding="utf-8")
-        # PgBouncer refuses to run as root; the server's user can access the socket.
-        Path(folder).chmod(0o755)
-        process = subprocess.Popen(
-            [program, "--quiet", configuration],
-            env=programs.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            user=Path(host).stat().st_uid,
-        )
-        try:
-            programs.wait_for_port(process, port)
-            yield parts._replace(netloc=f"postgres:any@127.0.0.1:{port}", query="").geturl()
-        finally:
-            process.terminate()
-            process.wait()
+def test_service_behind_pgbouncer_answers_every_request(
+    kept_projects: Callable[[Combination], Project],
+    servers: Callable[[Combination], DatabaseServer],
+    pytestconfig: pytest.Config,
+) -> None:
+    """Two workers have more connections than PgBouncer, also for read-only sessions."""
+    program = installed(pytestconfig)
+    project = kept_projects(POSTGRESQL)
+    with pooling.pgbouncer(program, servers(POSTGRESQL).create()) as url:
+        pooled = project.with_settings(DATABASE_URL=url, DATABASE_PGBOUNCER="true")
+        pooled.uv_run(project.slug, "db", "upgrade")
+        for read_url in ("", url):
+            command = (project.slug, "serve")
+            environment = {"DATABASE_READ_URL": read_url, "LOG_FORMAT": "json"}
+            with services.running(
+                pooled, environment, "--workers", "2", command=command
+            ) as service:
+                load = Load(service.port, CLIENTS_OF_SERVICE)
+                load.wait_for(REQUESTS)
+                load.stop()
+                assert load.failures == []
+                assert "replica not used" not in [entry["event"] for entry in service.log()]
+
+
+def installed(config: pytest.Config) -> str:
+    """Return the path of PgBouncer; without it, skip the test."""
+    program = pooling.find_pgbouncer()
+    if program is None:
+        reason = "PgBouncer is not on PATH; on Debian and Ubuntu, run `apt install pgbouncer`."
+        if config.getoption("require_all"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return program

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from app.core import documentation, edge, errors, features, health
 from app.core.database import create_read_session_factory, create_session_factory
+from app.core.dialect import PROBES
 from app.core.engine import open_engine
 from app.core.hosts import AllowedHostsMiddleware
 from app.core.limits import BodyLimitMiddleware, HeaderLimitMiddleware
@@ -81,8 +82,6 @@ def _include(app: FastAPI, prefix: str) -> None:
 
 def _with_database(lifespan: Lifespan, settings: CoreSettings, shutdown: Shutdown) -> Lifespan:
     """Return a lifespan that opens the database before, and closes it after, `lifespan`."""
-    # Probes must not wait for the connections of requests.
-    one_connection = settings.model_copy(update={"database_pool_size": 1})
 
     @asynccontextmanager
     async def with_database(app: FastAPI) -> AsyncIterator[Any]:
@@ -91,7 +90,7 @@ def _with_database(lifespan: Lifespan, settings: CoreSettings, shutdown: Shutdow
             # The application can be started already.
             if not hasattr(app.state, "health_engine"):
                 probes = await stack.enter_async_context(
-                    open_engine(one_connection, read_only=True)
+                    open_engine(settings.model_copy(update=PROBES), read_only=True)
                 )
                 app.state.health_engine = probes
                 stack.callback(delattr, app.state, "health_engine")

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncmy
 from asyncmy.errors import OperationalError
-from sqlalchemy import URL, ExceptionContext, Numeric, Table, event
+from sqlalchemy import URL, ExceptionContext, Numeric, Table, event, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.core.replica import TIMEOUT, Replica
 
 if TYPE_CHECKING:
     from app.core.settings import DatabaseSettings
@@ -24,6 +26,9 @@ DATETIME = mysql.DATETIME(fsp=6)
 
 DIGITS, PLACES = 20, 6
 DECIMAL = Numeric(DIGITS, PLACES)
+
+PROBES = {"database_pool_size": 1, "database_read_url": None}
+"""Settings for probes, which use the primary, and must not wait for the connections of requests."""
 
 LARGEST_INTEGER = 2**64 - 1
 """BIGINT UNSIGNED."""
@@ -60,6 +65,13 @@ STATEMENT = re.compile(r"\s*(?:INSERT INTO|UPDATE) `?(\w+)", re.IGNORECASE)
 READ_ONLY = frozenset({1290, 1836})
 """The server has become a read-only replica."""
 
+POSITION = text("SELECT /*M!100002 @@gtid_binlog_pos */ /*!50705 @@global.gtid_executed */")
+WAIT = (
+    "SELECT /*M!100002 MASTER_GTID_WAIT(%(position)s, %(timeout)s) */"
+    " /*!50705 WAIT_FOR_EXECUTED_GTID_SET(%(position)s, %(timeout)s) */"
+)
+"""MariaDB's and MySQL's names."""
+
 URL_OPTIONS = frozenset(
     {
         *("unix_socket", "charset", "connect_timeout", "read_timeout", "program_name"),
@@ -86,6 +98,12 @@ def create_engine(
 
     MariaDB limits all statements and idle transactions; MySQL limits SELECT only.
     """
+    if read_only and settings.database_read_url:
+        primary = settings.model_copy(update={"database_read_url": None})
+        replica = primary.model_copy(update={"database_url": settings.database_read_url})
+        engine = create_engine(replica, pool, read_only=True)
+        Replica(engine, create_engine(primary, pool, read_only=True), POSITION, _wait)
+        return engine
     limit, idle = settings.database_statement_timeout, ceil(settings.database_idle_timeout)
     lock = ceil(settings.database_lock_timeout)
     variables = (
@@ -139,6 +157,18 @@ async def _connect(*args: Any, **options: Any) -> Any:
 def use_utf8mb4(table: Any, _: Any) -> None:
     """Create every table with the utf8mb4 character set, regardless of the server's default."""
     table.dialect_options["mysql"].setdefault("charset", "utf8mb4")
+
+
+def _wait(connection: Any, position: str) -> None:
+    """Wait until the server has reached a position. No transaction begins."""
+    if not position:
+        raise ValueError("the primary has no GTIDs")
+    cursor = connection.cursor()
+    cursor.execute(WAIT, {"position": position, "timeout": TIMEOUT})
+    (result,) = cursor.fetchone()
+    cursor.close()
+    if result != 0:
+        raise TimeoutError
 
 
 def error_code(error: DBAPIError) -> int | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import URL, Connection, DateTime, ExceptionContext, Numeric, event
+from sqlalchemy import URL, Connection, DateTime, ExceptionContext, Numeric, event, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
+
+from app.core.replica import Replica
 
 if TYPE_CHECKING:
     from app.core.settings import DatabaseSettings
@@ -22,6 +26,9 @@ DATETIME = DateTime(timezone=True)
 
 DIGITS, PLACES = 20, 6
 DECIMAL = Numeric(DIGITS, PLACES)
+
+PROBES = {"database_pool_size": 1, "database_read_url": None}
+"""Settings for probes, which use the primary, and must not wait for the connections of requests."""
 
 LARGEST_INTEGER = 2**63 - 1
 
@@ -40,6 +47,16 @@ UNSTORABLE = frozenset({"22001", "22003", "22021", "22P05"})
 """Too long, out of range, and characters that cannot be stored."""
 
 READ_ONLY = "25006"
+
+POSITION = text("SELECT pg_current_wal_lsn()::text")
+HAS_REACHED = """
+    SELECT WHERE '{position}' <= CASE
+        WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn()
+    END
+"""
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
+"""Seconds between the questions whether a replica has reached a position."""
 
 CHANGED = (
     AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError,
@@ -71,6 +88,12 @@ def create_engine(
     settings: DatabaseSettings, pool: dict[str, Any], *, read_only: bool
 ) -> AsyncEngine:
     """Create an engine whose connection attempts, statements and transactions can time out."""
+    if read_only and settings.database_read_url:
+        primary = settings.model_copy(update={"database_read_url": None})
+        replica = primary.model_copy(update={"database_url": settings.database_read_url})
+        engine = create_engine(replica, pool, read_only=True)
+        Replica(engine, create_engine(primary, pool, read_only=True), POSITION, _wait)
+        return engine
     limit = settings.database_statement_timeout
     seconds = {
         "statement_timeout": limit,
@@ -142,6 +165,19 @@ async def _connect(*args: Any, **options: Any) -> Any:
         raise asyncpg.ConnectionFailureError(
             str(error) or "the connection attempt timed out"
         ) from error
+
+
+def _wait(connection: Any, position: str) -> None:
+    """Wait until the server has reached a position, outside of a transaction.
+
+    The first statement of a transaction determines what it sees.
+    """
+    pause = SHORTEST_PAUSE
+    # The simple protocol, because a prepared statement does not work through PgBouncer.
+    query = HAS_REACHED.format(position=position)
+    while await_only(connection.driver_connection.execute(query)) != "SELECT 1":
+        await_only(asyncio.sleep(pause))
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def error_code(error: DBAPIError) -> str | None:

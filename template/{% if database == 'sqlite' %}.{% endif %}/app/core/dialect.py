@@ -32,6 +32,9 @@ DIGITS, PLACES = 15, 6
 """SQLite stores doubles, which are exact for up to 15 digits."""
 DECIMAL = Numeric(DIGITS, PLACES, asdecimal=False)
 
+PROBES = {"database_pool_size": 1}
+"""Settings for probes, which must not wait for the connections of requests."""
+
 LARGEST_INTEGER = 2**63 - 1
 
 INSTRUCTIONS = 100_000

@@ -26,10 +26,10 @@ from app.core.migrations.autogenerate import is_ignored
 LOCK = 4_707_110_471_067
 """An arbitrary number that nothing else uses as a lock."""
 
-TIMEOUTS = {"statement_timeout": 0, "idle_timeout": 0, "lock_timeout": 1}
-ATTEMPTS = 300
+TIMEOUTS = {"statement_timeout": 0, "idle_timeout": 0, "lock_timeout": 0.5}
+ATTEMPTS = 400
 PAUSE = 1.0
-"""Migrations can take any time, but wait for a lock only for a second; then they let
+"""Migrations can take any time, but wait for a lock only for half a second; then they let
 requests pass for a second, and try again."""
 
 LOCK_TIMED_OUT = "55P03"
