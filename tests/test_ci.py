@@ -29,6 +29,21 @@ CALLS = [
     "uv run pytest --require-all --shard 1/3",
 ]
 
+PACKAGES = {
+    "mariadbd": "mariadb-server",
+    "pgbouncer": "pgbouncer",
+    "haproxy": "haproxy",
+    "chromium": "chromium",
+    "podman": "podman crun catatonit netavark aardvark-dns iptables",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "php": "adminer",
+    "pg_ctlcluster": "postgresql",
+}
+"""The programs that .ci/run looks for, and the packages that it installs."""
+
+THERE = ("uv", *PACKAGES)
+
 
 def steps(workflow: str, job: str) -> list[dict[str, Any]]:
     """Return the steps of a workflow job."""
@@ -72,7 +87,7 @@ def play(
 
 def everything_is_run(script: str, folder: Path) -> None:
     """Check that .ci/run lints, type-checks, and tests, in this order."""
-    finished, calls = play(script, folder, "uv", "mariadbd", "pgbouncer", "chromium")
+    finished, calls = play(script, folder, *THERE)
     assert finished.exit_code == 0, finished.report()
     assert calls == CALLS
 
@@ -105,7 +120,7 @@ def test_missing_steps_are_detected(old: str, new: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_run_stops_at_first_failure(call: str, tmp_path: Path) -> None:
     """The exit code reports the failure."""
-    finished, calls = play(RUN, tmp_path, "uv", "mariadbd", "pgbouncer", "chromium", fails=call)
+    finished, calls = play(RUN, tmp_path, *THERE, fails=call)
     assert finished.exit_code != 0
     assert calls == CALLS[: CALLS.index(call) + 1]
 
@@ -116,7 +131,7 @@ def test_run_installs_missing_programs(tmp_path: Path) -> None:
     assert finished.exit_code == 0, finished.report()
     assert calls[-len(CALLS) :] == CALLS
     (install,) = (call for call in calls if "install" in call)
-    assert install.endswith("mariadb-server pgbouncer chromium")
+    assert install.endswith(" ".join(PACKAGES.values()))
     assert not (tmp_path / "policy-rc.d").exists()
 
 

@@ -138,7 +138,7 @@ def fault(command: str, project: Project, inside: Path) -> str | None:
         case ["prewired", command, *options]:
             whole = shlex.join(["uvx", "--from", "ADDRESS", "prewired", command, *options])
             return fault(whole, project, inside)
-        case ["uv", "lock" | "add"]:
+        case ["uv", "lock" | "add" | "build"]:
             return None
         case ["uvx", "pre-commit", "install"] | ["python3", "-m", "venv", _]:
             return None

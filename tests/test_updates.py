@@ -289,6 +289,11 @@ OTHER_ANSWERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"python_version": "3.11"}, {"python_version": "3.12"}),
     ({"ci": "github"}, {"ci": "none"}),
     ({"ci": "none"}, {"ci": "github"}),
+    ({"ci": "github"}, {"ci": "gitlab"}),
+    ({"container": False, "database": "postgresql"}, {"container": True}),
+    ({"container": True, "database": "mysql"}, {"container": False}),
+    ({"deploy": "none", "database": "mysql"}, {"deploy": "kubernetes"}),
+    ({"deploy": "kubernetes"}, {"deploy": "none"}),
     ({"example": True}, {"example": False}),
     ({"example": False}, {"example": True}),
     ({"project_name": "Old name", "project_slug": "name"}, {"project_name": "New name"}),
@@ -323,6 +328,35 @@ def test_changed_answer_keeps_the_owners_lines(
     for path, text in texts_in(tmp_path / "fresh").items():
         if path not in written and not manifest.keeps(path):
             assert changed[path] == text
+
+
+@pytest.mark.parametrize("tag", sorted(ENDS))
+def test_deployment_is_switched_on_by_an_update(
+    tag: str, history: History, manifest: Manifest, tmp_path: Path
+) -> None:
+    """Older projects get the files of questions that did not exist."""
+    project = tmp_path / "service"
+    history.at(tag).render(project, {"database": "postgresql"})
+    begin(project)
+    written = grow(project)
+    save(project)
+
+    history.update(project, data={"container": True, "deploy": "kubernetes"})
+
+    assert conflicts(project) == set()
+    assert lost(project, written) == []
+    answers: dict[str, Any] = {
+        "database": "postgresql",
+        "container": True,
+        "deploy": "kubernetes",
+    }
+    history.current.render(tmp_path / "fresh", answers)
+    fresh, updated = texts_in(tmp_path / "fresh"), read(project)
+    new = {"Dockerfile", "compose.yaml", "deploy/kubernetes/base/deployment.yaml"}
+    assert new <= fresh.keys()
+    for path, text in fresh.items():
+        if path not in written and not manifest.keeps(path):
+            assert updated[path] == text
 
 
 @pytest.mark.parametrize("again", [*UPDATES, "recopy"])

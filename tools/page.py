@@ -33,8 +33,15 @@ from support.root import Answer
 
 PARTS = Path(__file__).with_suffix("")
 
-CHOSEN = [question for question in read_questions().values() if question.answers]
-"""The questions in the form; others are free text and keep their defaults."""
+LEFT_OUT = {"license", "python_version"}
+"""Questions that change a few lines only; each would multiply the renders by four."""
+
+CHOSEN = [
+    question
+    for question in read_questions().values()
+    if question.answers and question.name not in LEFT_OUT
+]
+"""The questions in the form; the others keep their defaults."""
 
 DEFAULTS: dict[str, Answer] = {question.name: question.details["default"] for question in CHOSEN}
 

@@ -21,6 +21,8 @@ class Relay:
     """The database URL through this port."""
 
     port = 0
+    accepted = 0
+    """Number of connections so far."""
 
     def __init__(self, connect: Callable[[], Awaitable[Streams]]) -> None:
         self._connect = connect
@@ -56,6 +58,7 @@ class Relay:
         self._flows.set()
 
     async def _accept(self, *client: *Streams) -> None:
+        self.accepted += 1
         connection = asyncio.create_task(self._relay(client))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)

@@ -41,6 +41,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 READ_BY_NAME = {
     "*.md": "people",
     ".copier-answers.yml": "Copier",
+    ".devcontainer/devcontainer.json": "editors",
     ".github/dependabot.yml": "Dependabot",
     ".github/workflows/*.yml": "GitHub",
     ".gitlab-ci.yml": "GitLab",
@@ -49,6 +50,7 @@ READ_BY_NAME = {
     ".pre-commit-config.yaml": "pre-commit",
     ".python-version": "uv",
     ".squawk.toml": "squawk",
+    "Dockerfile": "Docker",
     "LICENSE": "people",
     "app/users/mails/*": "MailTemplate",
     "deploy/kubernetes/*.yaml": "kubectl",

@@ -126,9 +126,10 @@ def running(
     env: Mapping[str, str] | None = None,
     *arguments: str,
     command: Sequence[str] = ("fastapi", "run"),
+    port: int | None = None,
 ) -> Iterator[Service]:
     """Start the service, wait until it responds, and stop it afterwards."""
-    service = start(project, *command, "--host", "127.0.0.1", *arguments, env=env)
+    service = start(project, *command, "--host", "127.0.0.1", *arguments, env=env, port=port)
     process = service.process
     try:
         service.wait_until_it_answers()

@@ -8,6 +8,9 @@ from app.core.settings import CoreSettings
 NOT_FRAMED = "frame-ancestors 'none'"
 NOTHING_LOADED = f"default-src 'none'; {NOT_FRAMED}"
 
+PAGES = ("text/html", "text/javascript", "application/javascript")
+"""Media types of pages and of scripts, which can be web workers."""
+
 
 class SecurityHeadersMiddleware:
     """Adds the headers that a response does not set itself."""
@@ -25,8 +28,8 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                # Pages of the service load scripts and styles. Only the service knows which.
-                is_page = headers.get("Content-Type", "").startswith("text/html")
+                # Only the service knows what its pages load.
+                is_page = headers.get("Content-Type", "").startswith(PAGES)
                 policy = NOT_FRAMED if is_page else NOTHING_LOADED
                 headers.setdefault("Content-Security-Policy", policy)
                 headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -63,6 +63,7 @@ class Shutdown:
             return
         loop = asyncio.get_running_loop()
         context = copy_context()  # a signal arrives in that of any request
+        end: asyncio.TimerHandle | None = None
         config: Any = getattr(getattr(handle, "__self__", None), "config", None)
         # Nobody waits for a load balancer when the code changes.
         drain_timeout = 0 if getattr(config, "reload", False) else self.drain_timeout
@@ -75,8 +76,10 @@ class Shutdown:
             handle(number, frame)
 
         def wait(number: int) -> None:
-            logger.info("draining", seconds=drain_timeout)
-            loop.call_later(drain_timeout, begin_and_handle, number, None)
+            nonlocal end
+            if self.draining:
+                logger.info("draining", seconds=drain_timeout)
+                end = loop.call_later(drain_timeout, begin_and_handle, number, None)
 
         def drain(number: int, frame: FrameType | None) -> None:
             if self.draining or not drain_timeout:
@@ -91,6 +94,8 @@ class Shutdown:
         finally:
             signal.signal(signal.SIGTERM, handle)
             self.draining = False
+            if end:
+                end.cancel()
 
 
 class DrainMiddleware:

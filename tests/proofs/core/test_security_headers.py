@@ -24,6 +24,10 @@ def page_app(settings: CoreSettings, **changes: Any) -> FastAPI:
     async def page() -> str:
         return "<script src=/own.js></script>"
 
+    @app.get("/worker.js")
+    async def worker() -> Response:
+        return Response("fetch('/')", media_type="text/javascript")
+
     @app.get("/own")
     async def own(response: Response) -> None:
         response.headers[POLICY] = "sandbox"
@@ -43,9 +47,10 @@ async def test_every_response_has_the_headers(settings: CoreSettings, path: str)
     assert "Strict-Transport-Security" not in headers
 
 
-async def test_pages_of_the_service_can_load_scripts(settings: CoreSettings) -> None:
+@pytest.mark.parametrize("path", ["/page", "/worker.js"])
+async def test_pages_of_the_service_can_load_scripts(settings: CoreSettings, path: str) -> None:
     async with running(page_app(settings)) as client:
-        assert (await client.get("/page")).headers[POLICY] == "frame-ancestors 'none'"
+        assert (await client.get(path)).headers[POLICY] == "frame-ancestors 'none'"
 
 
 async def test_own_headers_of_a_response_are_kept(settings: CoreSettings) -> None:

@@ -239,6 +239,17 @@ async def test_restart_for_changed_code_does_not_drain(draining_app: FastAPI, ha
 
 
 @pytest.mark.usefixtures("handler")
+async def test_end_of_the_service_ends_the_draining(settings: CoreSettings) -> None:
+    """The event loop can go on, as in tests."""
+    async with running(create_app(settings.model_copy(update={"drain_timeout": 0.05}))):
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+
+    assert received == []
+
+
+@pytest.mark.usefixtures("handler")
 async def test_draining_is_logged_without_a_request(draining_app: FastAPI) -> None:
     """The signal arrives while any request runs."""
     with capture_logs(processors=[merge_contextvars]) as logs:

@@ -34,11 +34,17 @@ logger = structlog.get_logger(__name__)
 def alembic_config(connection: Connection | None = None) -> Config:
     """Load Alembic's configuration from pyproject.toml.
 
+    An installed wheel has none, and needs only the location of the migrations.
+
     Args:
         connection: the connection to run migrations on; by default, a new one
             to the database of the settings.
     """
-    config = Config(toml_file=Path(__file__).parents[3] / "pyproject.toml")
+    root = Path(__file__).parents[3]
+    config = Config(toml_file=root / "pyproject.toml")
+    if not (root / "pyproject.toml").exists():
+        config.set_main_option("script_location", str(root / "migrations").replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
 
