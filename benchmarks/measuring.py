@@ -81,6 +81,15 @@ def on_core(number: int) -> Iterator[None]:
 @contextmanager
 def running(project: Project, application: str, folder: Path, env: dict[str, str]) -> Iterator[int]:
     """Run an application with uvicorn's defaults, and yield its port."""
+    with serving(project, application, folder, env) as (port, _):
+        yield port
+
+
+@contextmanager
+def serving(
+    project: Project, application: str, folder: Path, env: dict[str, str]
+) -> Iterator[tuple[int, int]]:
+    """Run an application with uvicorn's defaults, and yield its port and process ID."""
     port = programs.free_port()
     python = project.path / ".venv" / "bin" / "python"
     options = ("--app-dir", str(folder), "--port", str(port))
@@ -94,10 +103,17 @@ def running(project: Project, application: str, folder: Path, env: dict[str, str
         )
     try:
         programs.wait_for_port(process, port)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait()
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU time that a process has used, in steps of some 10 ms."""
+    # The name of the program, in parentheses, can contain spaces.
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def conclude(values: Sequence[float], limit: float, worst: Callable[..., float]) -> None:

@@ -84,8 +84,11 @@ def _entry_points(project: Path) -> list[tuple[str, str]]:
 
 def _explained(project: Path) -> set[str]:
     """Return the names that the manual explains; they exist for the project's owner."""
-    readme = (project / "app" / "core" / "README.md").read_text(encoding="utf-8")
-    return set(re.findall(r"`(?:\w+\.)*(\w+)`", readme))
+    manual = "".join(
+        (project / "app" / "core" / name).read_text(encoding="utf-8")
+        for name in ("README.md", "DEPLOYMENT.md")
+    )
+    return set(re.findall(r"`(?:\w+\.)*(\w+)`", manual))
 
 
 # Dependencies
@@ -133,7 +136,8 @@ def _deptry(project: Path, *options: str) -> set[tuple[str, str]]:
     with TemporaryDirectory() as folder:
         report = Path(folder, "deptry.json")
         command = (sys.executable, "-m", "deptry", ".", "--json-output", str(report))
-        options = (*options, "--package-module-name-map", "pyjwt=jwt")
+        names = "pyjwt=jwt,opentelemetry-api=opentelemetry"
+        options = (*options, "--package-module-name-map", names)
         finished = programs.run(*command, *options, cwd=project, check=False)
         # deptry uses the same exit code for violations and crashes.
         assert report.exists(), finished.report()

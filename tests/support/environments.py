@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+PROOFS = "tests/proofs/*/requirements.txt"
+"""Lists of what the proofs of a project need in addition."""
+
 
 class Environments:
     """The environments of one process, which never uses two of their projects at once."""
@@ -31,6 +34,7 @@ class Environments:
             pyproject["project"]["dependencies"],
             pyproject["project"].get("optional-dependencies"),
             pyproject.get("dependency-groups"),
+            [file.read_text("utf-8") for file in sorted(project.glob(PROOFS))],
             sorted(item for item in settings.items() if item[0].startswith("UV_")),
         )
         return self._directory / sha256(repr(made_of).encode()).hexdigest()[:16]

@@ -10,10 +10,11 @@ from typing import Self
 import yaml
 
 from support import programs
-from support.environments import Environments
+from support.environments import PROOFS, Environments
 from support.programs import Finished
 
 MANUAL = "app/core/README.md"
+DEPLOYMENT_MANUAL = "app/core/DEPLOYMENT.md"
 """The manual in each project."""
 
 CLOSING_LINE = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+) in [\d.]+s\b.*$", re.MULTILINE)
@@ -102,7 +103,7 @@ class Project:
             shutil.copy(known, lock)
         self.run("uv", "sync")
         shutil.copy(lock, known)
-        for file in sorted(self.path.glob("tests/proofs/*/requirements.txt")):
+        for file in sorted(self.path.glob(PROOFS)):
             self.run(
                 *("uv", "pip", "install", "--quiet"),
                 *(f"--python={self.environment_path}", f"--requirement={file}"),

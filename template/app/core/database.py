@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import DeclarativeBase, Mapper, ORMExecuteState, Session
 from starlette.datastructures import State
 
+from app.core.routes import route_of
 from app.core.types import ExactDecimal, UTCDateTime
 
 SessionFactory = async_sessionmaker[AsyncSession]
@@ -129,10 +130,7 @@ def _state(connection: HTTPConnection) -> State:
 
 def _writes(connection: HTTPConnection) -> bool:
     """Return whether the handler or any of its dependencies uses `SessionDep`."""
-    # FastAPI has no public API for the dependencies of `include_router(dependencies=...)`.
-    context = connection.scope.get("fastapi", {}).get("effective_route_context")
-    route = getattr(context, "starlette_route", None) or context or connection.scope.get("route")
-    dependant = getattr(route, "dependant", None)
+    dependant = getattr(route_of(connection.scope), "dependant", None)
     # The route does not show the dependencies of overrides.
     return dependant is None or bool(connection.app.dependency_overrides) or _asks(dependant)
 

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from app.core import telemetry
 from app.core.logs import REQUEST_ID_HEADER
 from app.core.proxies import ProxyMiddleware
 from app.core.security import SecurityHeadersMiddleware
@@ -34,6 +35,7 @@ def install(app: FastAPI, settings: CoreSettings, shutdown: Shutdown) -> None:
             )
         stack = SecurityHeadersMiddleware(stack, settings)
         stack = DrainMiddleware(stack, shutdown)
+        stack = telemetry.wrap(stack, settings)
         return ProxyMiddleware(stack, settings)
 
     app.build_middleware_stack = build_wrapped  # type: ignore[method-assign]

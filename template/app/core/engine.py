@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import dialect
 from app.core.database import SessionFactory, create_session_factory
+from app.core.pool import ObservedPool
 from app.core.settings import DatabaseSettings
 from app.core.types import check_values
 
@@ -21,6 +22,7 @@ def create_engine(settings: DatabaseSettings, *, read_only: bool = False) -> Asy
             each transaction then sees a single snapshot.
     """
     pool = {
+        "poolclass": ObservedPool,
         "pool_size": settings.database_pool_size,
         "max_overflow": 0,  # otherwise, load would open and close connections all the time
         "pool_timeout": settings.database_pool_timeout,

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.core import documentation, edge, errors, features, health
+from app.core import documentation, edge, errors, features, health, telemetry
 from app.core.database import create_read_session_factory, create_session_factory
 from app.core.dialect import PROBES
 from app.core.engine import open_engine
@@ -39,6 +39,7 @@ def install(app: FastAPI, settings: CoreSettings, *, prefix: str = "") -> None:
     app.state.shutdown = shutdown
     app.router.lifespan_context = _with_database(app.router.lifespan_context, settings, shutdown)
     errors.install(app)
+    telemetry.install(app, settings)
     _add_middleware(app, settings, shutdown)
     documentation.install(app, enabled=settings.docs)
     _include(app, prefix)
@@ -112,6 +113,8 @@ async def _database(app: FastAPI, settings: CoreSettings) -> AsyncIterator[None]
         open_engine(settings, read_only=True) as read_engine,
     ):
         await migrations.report(engine)
+        telemetry.observe(engine, "read-write", settings)
+        telemetry.observe(read_engine, "read-only", settings)
         app.state.engine = engine
         app.state.session_factory = create_session_factory(engine)
         app.state.read_session_factory = create_read_session_factory(read_engine)

@@ -14,13 +14,14 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.core.replica import TIMEOUT, Replica
+from app.core.replica import MAX_LAG, Replica
 
 if TYPE_CHECKING:
     from app.core.settings import DatabaseSettings
 
 DRIVER = "mysql+asyncmy"
 URL_EXAMPLE = f"{DRIVER}://user:password@host:3306/name"
+DRIVER_PACKAGES = frozenset({"asyncmy"})
 
 DATETIME = mysql.DATETIME(fsp=6)
 
@@ -164,7 +165,7 @@ def _wait(connection: Any, position: str) -> None:
     if not position:
         raise ValueError("the primary has no GTIDs")
     cursor = connection.cursor()
-    cursor.execute(WAIT, {"position": position, "timeout": TIMEOUT})
+    cursor.execute(WAIT, {"position": position, "timeout": MAX_LAG})
     (result,) = cursor.fetchone()
     cursor.close()
     if result != 0:

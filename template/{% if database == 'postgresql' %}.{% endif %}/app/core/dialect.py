@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DRIVER = "postgresql+asyncpg"
 URL_EXAMPLE = f"{DRIVER}://user:password@host:5432/name"
+DRIVER_PACKAGES = frozenset({"asyncpg"})
 
 DATETIME = DateTime(timezone=True)
 

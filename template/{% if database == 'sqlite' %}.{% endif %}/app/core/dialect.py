@@ -18,13 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.util import await_only
 
-from app.core.distribution import distribution
+from app.core.distribution import command_line
 
 if TYPE_CHECKING:
     from app.core.settings import DatabaseSettings
 
 DRIVER = "sqlite+aiosqlite"
 URL_EXAMPLE = f"{DRIVER}:///path/to/file.db"
+DRIVER_PACKAGES = frozenset({"aiosqlite", "sqlite3"})
 
 DATETIME = DateTime()
 
@@ -160,7 +161,7 @@ async def _connect(path: str, *, read_only: bool, **options: Any) -> aiosqlite.C
 def _explained(error: sqlite3.OperationalError, file: Path) -> sqlite3.OperationalError:
     if not file.parent.is_dir() or file.exists():
         return error
-    command = f"uv run {distribution()[0]} db upgrade"
+    command = command_line("db upgrade")
     missing = sqlite3.OperationalError(f"{file} does not exist, `{command}` creates it")
     vars(missing).update(vars(error))  # its code and name
     return missing
