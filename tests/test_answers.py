@@ -104,7 +104,7 @@ def test_multiline_text_is_refused(
 def test_recopy_reads_answers_back(first: int, history: History, tmp_path: Path) -> None:
     """Special text in .copier-answers.yml is quoted correctly."""
     answers: dict[str, Answer] = {
-        "project_slug": "null",
+        "project_slug": "nan",
         "example": False,
         **dict(zip(ONE_LINE, HARMLESS[first:], strict=False)),
     }

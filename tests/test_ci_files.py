@@ -1,5 +1,6 @@
 """The files of GitHub Actions, GitLab CI/CD, Dependabot and Renovate are valid and sound."""
 
+import re
 import shutil
 from collections.abc import Callable
 from itertools import product
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from prewired.template import render as render_from
-from support.ci_files import SCHEMAS, Findings, files_of, findings, install_actionlint
+from support.ci_files import INSTALL_UV, SCHEMAS, Findings, files_of, findings, install_actionlint
 from support.options import spelled
 from support.releases import History
 from support.rendering import Renders, once, quick_copier
@@ -85,13 +86,28 @@ def test_files_are_sound(
 
 
 def test_choices_change_the_files(projects: dict[str, Path]) -> None:
-    """The image is built if there is one, and the linter of SQL knows one database."""
+    """The image is built if there is one, and the linter of SQL knows one database.
+
+    Major versions of the image of a database are not proposed.
+    """
     for name, project in projects.items():
         text = "".join(file.read_text(encoding="utf-8") for file in files_of(project))
         _, container, _, database = name.split("-")
         assert ("docker build" in text) == (container == "true")
         assert ("squawk" in text) == (database == "postgresql")
         assert ("mariadb:lts" in text) == (database == "mysql")
+        for image, of in (("postgres", "postgresql"), ("mariadb", "mysql")):
+            named = re.search(rf"""dependency-name: {image}$|\["{image}"]""", text, re.MULTILINE)
+            assert bool(named) == (container == "true" and database == of)
+
+
+def test_uv_has_one_version(projects: dict[str, Path]) -> None:
+    """What CI locks and checks is what the image installs."""
+    for project in projects.values():
+        files = [*files_of(project), *project.glob("Dockerfile"), *project.glob(".devcontainer/*")]
+        text = "".join(file.read_text(encoding="utf-8") for file in files)
+        versions = re.findall(r"\buv(?:==|:)(\d+\.\d+)", text)
+        assert set(versions) == set(re.findall(r"uv==([\d.]+)\.\*", INSTALL_UV))
 
 
 def test_none_renders_nothing(render: Renders) -> None:
@@ -145,6 +161,34 @@ FAULTS: dict[str, tuple[str, str, str, str, str]] = {
     "shallow clone": (GITHUB, CI, "fetch-depth: 0", "fetch-depth: 1", "last release"),
     "not locked": (GITHUB, CI, "uv sync --locked", "uv sync", "not those of uv.lock"),
     "ignored failure": (GITHUB, CI, "uv run pytest", "uv run pytest || true", "is ignored"),
+    "any version of uv": (
+        *(GITHUB, CI, 'pipx install "uv==0.13.*"', "pipx install uv"),
+        "version of uv",
+    ),
+    "image that does not start": (
+        *(GITHUB, CI, "--read-only my-service ", "--read-only my-sevrice "),
+        "does not run",
+    ),
+    "image that does not start on GitLab": (
+        *(GITLAB, PIPELINE, "docker run --rm", "docker create"),
+        "does not run",
+    ),
+    "newer Python": (GITHUB, DEPENDABOT, ', "version-update:semver-minor"', "", "of Python"),
+    "newer database": (GITHUB, DEPENDABOT, 'semver-major"]', 'semver-patch"]', "of mariadb"),
+    "newer Python on GitLab": (GITLAB, RENOVATE, '["major", "minor"]', '["major"]', "of Python"),
+    "newer database on GitLab": (
+        *(GITLAB, RENOVATE, '"matchUpdateTypes": ["major"]', '"matchUpdateTypes": ["patch"]'),
+        "of mariadb",
+    ),
+    "schedule of Renovate": (
+        *(
+            GITLAB,
+            RENOVATE,
+            '  "minimumReleaseAge"',
+            '  "schedule": ["* * * * 1"],\n  "minimumReleaseAge"',
+        ),
+        "Only some pipelines",
+    ),
     "unknown ecosystem": (GITHUB, DEPENDABOT, "system: uv", "system: uvx", "schema"),
     "newest at once": (GITHUB, DEPENDABOT, "default-days: 7", "default-days: 0", "cooldown"),
     "unknown keyword": (GITLAB, PIPELINE, "  script:", "  scripts:", "has no script"),
@@ -199,9 +243,7 @@ def test_faults_are_found(name: str, found: dict[str, list[str]]) -> None:
 
 def commands(steps: list[dict[str, Any]]) -> list[str]:
     """Return the commands of a job on GitHub, without those that GitLab does not need."""
-    return [
-        step["run"] for step in steps if step.get("run", "pipx install uv") != "pipx install uv"
-    ]
+    return [step["run"] for step in steps if step.get("run", INSTALL_UV) != INSTALL_UV]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql", "mysql"])

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from support import programs
+from support.ci_files import INSTALL_UV
 from support.databases import DatabaseServer
-from support.projects import MANUAL, Project
+from support.projects import DEPLOYMENT_MANUAL, MANUAL, Project
 from support.questions import (
     INCLUDES,
     Combination,
@@ -29,7 +30,7 @@ from support.root import ROOT
 DATABASES = pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
 
 DONE_HERE = {
-    "pipx install uv": "uv runs this suite",
+    INSTALL_UV: "uv runs this suite",
 }
 """Workflow steps that are not run, with the reason."""
 
@@ -245,7 +246,7 @@ def test_service_readme_commands_are_valid(
 ) -> None:
     """The commands in a service's README and manual work."""
     project = kept_projects(combination)
-    names = ("README.md", "AGENTS.md", MANUAL)
+    names = ("README.md", "AGENTS.md", MANUAL, DEPLOYMENT_MANUAL)
     text = "\n".join((project.path / name).read_text(encoding="utf-8") for name in names)
     assert len(set(commands_in(text))) > 5
     assert faults(text, project, project.path) == {}

@@ -9,7 +9,7 @@ import pytest
 
 from support import programs
 from support.compose_files import BIN, MAKE_SECRETS, findings
-from support.projects import MANUAL
+from support.projects import DEPLOYMENT_MANUAL
 from support.questions import Combination, behavioural_product
 from support.rendering import Renders
 from support.root import Answer
@@ -58,8 +58,12 @@ FAULTS = {
         "service_completed_successfully",
         "service_started",
     ),
-    "writable file system": ("compose.yaml", "    read_only: true\n", ""),
-    "short grace period": ("compose.yaml", "stop_grace_period: 45s", "stop_grace_period: 10s"),
+    "writable file system": ("compose.yaml", "60s\n    read_only: true\n", "60s\n"),
+    "migrations with rights": ("compose.yaml", "    cap_drop: [ALL]\n", ""),
+    "image that cannot be built": ("compose.yaml", "  app:\n    build: .\n", "  app:\n"),
+    "health of migrations": ("compose.yaml", "    healthcheck:\n      disable: true\n", ""),
+    "health of the database": ("Dockerfile", "'/health/live'", "'/health/ready'"),
+    "short grace period": ("compose.yaml", "stop_grace_period: 60s", "stop_grace_period: 10s"),
     "no .env": ("compose.yaml", "    env_file: .env\n", ""),
     "misspelled key": ("compose.yaml", "cap_drop:", "cap_dropped:"),
     "root": ("Dockerfile", "USER 10001:10001\n", ""),
@@ -94,19 +98,26 @@ def test_development_container_has_its_database(
     shutil.copytree(render(combination.answers), project)
     folder = project / ".devcontainer"
     container = json.loads((folder / "devcontainer.json").read_text(encoding="utf-8"))
+    # The folder of the project is that of the host, whose environment is for another system.
+    environment = Path(container["remoteEnv"]["UV_PROJECT_ENVIRONMENT"])
+    assert not environment.is_relative_to(container.get("workspaceFolder", "/workspaces"))
     if combination.database == "sqlite":
         assert container["image"].startswith("mcr.microsoft.com/devcontainers/python:")
         return
 
+    shutil.copy(project / ".env.example", project / ".env")
     for _ in range(2):
         programs.run("sh", "-c", container["initializeCommand"], cwd=project)
-    secrets = (project / ".env").read_text(encoding="utf-8")
+    lines = (project / ".env").read_text(encoding="utf-8").splitlines(keepends=True)
+    secrets = "".join(lines[len((project / ".env.example").read_bytes().splitlines()) :])
+    assert (project / ".env").stat().st_mode & 0o777 == 0o600
     (command,) = MAKE_SECRETS.findall((project / "compose.yaml").read_text(encoding="utf-8"))
     (project / ".env").unlink()
     programs.run("sh", "-c", command, cwd=project)
     again = (project / ".env").read_text(encoding="utf-8")
+    assert (project / ".env").stat().st_mode & 0o777 == 0o600
     assert names(secrets) == names(again)
-    assert f"\n{command} " in (project / MANUAL).read_text(encoding="utf-8")
+    assert f"\n{command} " in (project / DEPLOYMENT_MANUAL).read_text(encoding="utf-8")
     assert secrets != again
 
     files = [f"--file={folder / name}" for name in container["dockerComposeFile"]]

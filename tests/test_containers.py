@@ -81,6 +81,8 @@ def test_container(
     make_secrets(project)
     engine.build(project.path, project.slug)
     layers = engine.layers(project.slug)
+    in_image = ("--rm", "--read-only", "--no-healthcheck", project.slug, project.slug)
+    assert "serve" in engine.podman("run", *in_image, "--help")
     parts = engine.image(BASE)["Size"] + engine.bytes_in(project.slug, "/app/.venv")
     assert engine.image(project.slug)["Size"] <= 1.1 * parts
 

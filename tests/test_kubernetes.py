@@ -11,9 +11,9 @@ import yaml
 
 from support import programs
 from support.manifests import FOLDER, build, faults, kustomizations
-from support.projects import MANUAL
+from support.projects import DEPLOYMENT_MANUAL
 from support.questions import Combination, behavioural_product
-from support.rendering import Renders
+from support.rendering import Renders, git
 from support.root import Answer
 
 KUBERNETES: dict[str, Answer] = {"deploy": "kubernetes"}
@@ -40,6 +40,22 @@ def test_manifests_are_sound(
 def test_none_renders_nothing(render: Renders) -> None:
     """Without the option, there is no folder."""
     assert not (render({"deploy": "none"}) / "deploy").exists()
+
+
+def test_file_of_secrets_is_ignored_by_git(render: Renders, tmp_path: Path) -> None:
+    """The manual names it; the example is not ignored."""
+    project = shutil.copytree(
+        render({**KUBERNETES, "database": "postgresql"}), tmp_path / "service"
+    )
+    manual = (project / DEPLOYMENT_MANUAL).read_text(encoding="utf-8")
+    (name,) = set(re.findall(r"--from-env-file (\S+)", manual))
+    (project / name).touch()
+    git(project, "init", "--quiet")
+    git(project, "add", "--all")
+    listed = git(project, "ls-files").split()
+
+    assert name not in listed
+    assert ".env.example" in listed
 
 
 DEPLOYMENT = "base/deployment.yaml"
@@ -92,12 +108,20 @@ FAULTS: dict[str, tuple[str, str, str, str, str]] = {
         "does not wait",
     ),
     "short grace period": (
-        *("postgresql", DEPLOYMENT, "PeriodSeconds: 45", "PeriodSeconds: 35"),
+        *("postgresql", DEPLOYMENT, "PeriodSeconds: 60", "PeriodSeconds: 45"),
         "killed before",
     ),
     "long shutdown": (
         *("sqlite", BASE, "SHUTDOWN_TIMEOUT=30", "SHUTDOWN_TIMEOUT=60"),
         "killed before",
+    ),
+    "connections closed before the proxy's": (
+        *("postgresql", BASE, "KEEP_ALIVE_TIMEOUT=75", "KEEP_ALIVE_TIMEOUT=60"),
+        "connection that the pod closes",
+    ),
+    "hosts in the cluster": (
+        *("mysql", "overlays/staging/kustomization.yaml", ",my-service.my-service-staging", ""),
+        "refuses requests from the cluster",
     ),
     "unavailable pods": (
         *("mysql", DEPLOYMENT, "maxUnavailable: 0", "maxUnavailable: 1"),
@@ -223,7 +247,7 @@ sys.exit(arguments[0] == os.environ.get("FAILS"))
 
 def play(project: Path, folder: Path, **env: str) -> list[str]:
     """Run the documented commands of a deployment, and return those that reach the cluster."""
-    manual = (project / MANUAL).read_text(encoding="utf-8")
+    manual = (project / DEPLOYMENT_MANUAL).read_text(encoding="utf-8")
     section = manual.partition("## Kubernetes\n")[2].partition("\n## ")[0]
     _, script = re.findall("```sh\n(.*?)```", section, re.DOTALL)
     (folder / "kubectl").write_text(KUBECTL, encoding="utf-8")
@@ -242,9 +266,11 @@ def test_database_is_migrated_first(render: Renders, tmp_path: Path) -> None:
 
     calls = [line for line in log if line.startswith(("apply", "wait", "rollout"))]
     space = "--namespace my-service-production"
+    ended = "jsonpath={.status.conditions[0].type}"
     assert calls == [
         f"apply {space} --filename -",
-        f"wait job/migrate-1.4.0 {space} --for condition=complete --timeout 15m",
+        f"wait job/migrate-1.4.0 {space} --for {ended} --timeout 15m",
+        f"wait job/migrate-1.4.0 {space} --for condition=complete --timeout 30s",
         "apply --filename -",
         f"rollout status deployment/my-service {space} --timeout 15m",
     ]
@@ -258,7 +284,7 @@ def test_database_is_migrated_first(render: Renders, tmp_path: Path) -> None:
 
 
 def test_failed_migration_stops_the_deployment(render: Renders, tmp_path: Path) -> None:
-    """The version that runs goes on serving."""
+    """The version that runs continues to serve."""
     project = render({**KUBERNETES, "database": "mysql"})
 
     log = play(project, tmp_path, FAILS="wait")

@@ -118,6 +118,81 @@ def test_only_new_migrations_are_shown(
     assert "CREATE TABLE songs" in unreleased.stdout
 
 
+@pytest.mark.parametrize("left", ["migrations/versions/README", "migrations/env.py", "README.md"])
+def test_commit_without_migrations_is_no_release(
+    left: str, make: Callable[[Combination], Project]
+) -> None:
+    """All migrations are new, as in a service before its first one."""
+    project = make(first_of("sqlite"))
+    git(project.path, "switch", "--quiet", "--orphan", "base")
+    (project.path / left).parent.mkdir(parents=True, exist_ok=True)
+    (project.path / left).touch()
+    git(project.path, "add", "--force", left)
+    git(project.path, "commit", "--quiet", "--message=Base")
+    git(project.path, "checkout", "--quiet", "--force", "v1.0.0")
+
+    finished = run(project, "base")
+
+    assert finished.exit_code == 0, finished.report()
+    assert "CREATE TABLE songs" in finished.stdout
+
+
+def test_parallel_migration_is_reverted_too(
+    make: Callable[[Combination], Project],
+) -> None:
+    """It was written at the same time as the released one, and merged later."""
+    project = make(first_of("sqlite"))
+    base = released(project).read_text("utf-8")
+    parallel = MIGRATION.format(down="", upgrade="    pass", downgrade="    op.drop_table('none')")
+    parallel = parallel.replace('down_revision = ""', "down_revision = None")
+    versions = project.path / "migrations" / "versions"
+    (versions / "parallel.py").write_text(parallel, encoding="utf-8")
+    (first,) = re.findall(r'revision(?:: str)? = "(\w+)"', base)[:1]
+    merge = MIGRATION.format(down="", upgrade="    pass", downgrade="    pass")
+    merge = merge.replace('"aaaaaaaaaaaa"', '"bbbbbbbbbbbb"')
+    merge = merge.replace('down_revision = ""', f'down_revision = ("{first}", "aaaaaaaaaaaa")')
+    (versions / "merge.py").write_text(merge, encoding="utf-8")
+
+    refused = run(project)
+    assert refused.exit_code == 1, refused.report()
+    assert "no such table: none" in refused.stderr
+
+    (versions / "parallel.py").write_text(
+        parallel.replace("op.drop_table('none')", "pass"), encoding="utf-8"
+    )
+    accepted = run(project)
+    assert accepted.exit_code == 0, accepted.report()
+
+
+def test_migration_before_a_released_one_is_refused(
+    make: Callable[[Combination], Project],
+) -> None:
+    """Databases that have the released one never run it."""
+    project = make(first_of("sqlite"))
+    file = released(project)
+    earlier = MIGRATION.format(down="", upgrade="    pass", downgrade="    pass")
+    earlier = earlier.replace('down_revision = ""', "down_revision = None")
+    text = file.read_text("utf-8")
+    assert "down_revision = None" in text or "down_revision: str | None = None" in text
+    text = re.sub(r"^(down_revision.*) = None", r'\1 = "aaaaaaaaaaaa"', text, flags=re.MULTILINE)
+    file.write_text(text, encoding="utf-8")
+    file.with_name("earlier.py").write_text(earlier, encoding="utf-8")
+
+    refused = run(project)
+
+    assert refused.exit_code == 1, refused.report()
+    assert "Migration aaaaaaaaaaaa comes before" in refused.stderr
+
+
+def test_comment_does_not_hide_the_end_of_a_statement(
+    make: Callable[[Combination], Project],
+) -> None:
+    """The linter would miss a semicolon."""
+    project = make(first_of("sqlite"))
+    add(project, 'op.execute("CREATE TABLE a (id INTEGER) -- of nothing")')
+    assert "-- of nothing\n;\n" in run(project).stdout
+
+
 @pytest.mark.parametrize("combination", first_of_each_database(), ids=str)
 def test_edited_migration_is_detected(
     combination: Combination, make: Callable[[Combination], Project]

@@ -103,7 +103,7 @@ def test_every_choice_of_the_form_exists(data: dict[str, Any]) -> None:
 def test_page_is_small(data: dict[str, Any], file: Path) -> None:
     """Each distinct file is stored once."""
     assert len(set(map(tuple, data["files"]))) == len(data["files"])
-    assert file.stat().st_size < 2_500_000
+    assert file.stat().st_size < 2_000_000
 
 
 def test_page_is_deterministic(file: Path, tmp_path: Path) -> None:

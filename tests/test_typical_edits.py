@@ -14,6 +14,7 @@ import yaml
 from prewired.merging import merge
 from prewired.project import Project as Service
 from prewired.template import cloned, move_out
+from support.ci_files import INSTALL_UV
 from support.edits import (
     Change,
     Trial,
@@ -167,10 +168,10 @@ CHANGES: dict[str, dict[str, Change]] = {
         "explanation": replaced("Seconds for receiving", "Time limit in seconds for receiving"),
     },
     ".github/workflows/ci.yml": {
-        "step after the first": before("- run: pipx install uv", *step("Cache"), ""),
+        "step after the first": before(f"- run: {INSTALL_UV}", *step("Cache"), ""),
         "step before the last": before("- run: uv run pytest", *step("Audit"), ""),
         "action": replaced("# v6.0.2", "# v7.0.0"),
-        "installation": replaced("pipx install uv", "pipx install 'uv>=0.14'"),
+        "installation": replaced(INSTALL_UV, "pipx install 'uv>=0.14'"),
         "hooks": replaced("pre-commit run --all-files", "prek run --all-files"),
         "time limit": replaced("timeout-minutes: 15", "timeout-minutes: 20"),
         "permission": after("contents: read", "      packages: read"),

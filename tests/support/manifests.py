@@ -14,6 +14,11 @@ from support import programs
 FOLDER = Path("deploy", "kubernetes")
 READY_TIMEOUT = 3
 """Seconds that `/health/ready` waits for the database."""
+LAST_TELEMETRY = 10
+"""Seconds for sending what was collected, after the last request."""
+
+PROXY_KEEP_ALIVE = 60
+"""Seconds for which proxies keep idle connections, such as nginx and AWS's load balancer."""
 CONNECTIONS = 100
 """The default limit of PostgreSQL, the lowest of all databases."""
 
@@ -189,8 +194,10 @@ def _unreliable(manifests: list[Manifest]) -> Iterator[str]:
         elif web["readinessProbe"].get("timeoutSeconds", 1) <= READY_TIMEOUT:
             yield "The readiness probe does not wait for its answer."
         stop = sum(int(settings.get(name, 30)) for name in ("DRAIN_TIMEOUT", "SHUTDOWN_TIMEOUT"))
-        if pod.get("terminationGracePeriodSeconds", 30) <= stop:
+        if pod.get("terminationGracePeriodSeconds", 30) < stop + LAST_TELEMETRY:
             yield "A pod is killed before its requests are finished."
+        if int(settings.get("KEEP_ALIVE_TIMEOUT", 5)) <= PROXY_KEEP_ALIVE:
+            yield "A proxy can send a request on a connection that the pod closes."
         files = any("persistentVolumeClaim" in volume for volume in pod.get("volumes", []))
         scalers = _of("HorizontalPodAutoscaler", manifests)
         if files:
@@ -214,6 +221,11 @@ def _unreliable(manifests: list[Manifest]) -> Iterator[str]:
                 yield "Pods that are not ready block the drain of a node."
         if not budgets:
             yield "There is no PodDisruptionBudget."
+    hosts = settings.get("ALLOWED_HOSTS", "").split(",")
+    for service in _of("Service", manifests):
+        name, space = service["metadata"]["name"], service["metadata"]["namespace"]
+        if any(hosts) and not {name, f"{name}.{space}"} <= set(hosts):
+            yield "The service refuses requests from the cluster."
     for job in _of("Job", manifests):
         if not job["metadata"]["name"].endswith("-__VERSION__"):
             yield "The job of a version cannot be created after that of another."

@@ -20,6 +20,9 @@ def _split(value: object) -> object:
 def _check_origin(value: str) -> str:
     if value != "*" and not ORIGIN.fullmatch(value):
         raise ValueError(f"an origin looks like https://www.example.com, not like {value}")
+    for scheme, port in (("http://", ":80"), ("https://", ":443")):
+        if value.startswith(scheme):
+            value = value.removesuffix(port)  # browsers leave it out
     return value
 
 
@@ -27,6 +30,12 @@ def _check_host(value: str) -> str:
     if not HOST.fullmatch(value.lower()):
         raise ValueError(f"a host looks like www.example.com or *.example.com, not like {value}")
     return value.lower()
+
+
+def _check_all(values: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in values and len(values) > 1:
+        raise ValueError("* already means all: list nothing else")
+    return values
 
 
 def _check_proxy(value: str) -> str:
@@ -43,4 +52,8 @@ def _check_proxy(value: str) -> str:
 CommaSeparated = (NoDecode, BeforeValidator(_split))
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], *CommaSeparated]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], *CommaSeparated]
-Proxies = Annotated[tuple[Annotated[str, AfterValidator(_check_proxy)], ...], *CommaSeparated]
+Proxies = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_proxy)], ...],
+    AfterValidator(_check_all),
+    *CommaSeparated,
+]

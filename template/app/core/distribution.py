@@ -1,5 +1,6 @@
 """Name and version of the installed service."""
 
+import shutil
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -11,6 +12,12 @@ def distribution() -> tuple[str, str]:
         if command.dist:
             return command.name, command.dist.version
     return "<slug>", "0"
+
+
+def command_line(arguments: str) -> str:
+    """Return a command of the service, for messages; images and wheels have no uv."""
+    prefix = "uv run " if shutil.which("uv") else ""
+    return f"{prefix}{distribution()[0]} {arguments}"
 
 
 def version() -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
 
 from app.core.conflicts import conflict_message
 from app.core.dialect import (
@@ -62,6 +63,15 @@ async def http_error(request: HTTPConnection, error: HTTPException) -> Response:
     if not is_body_allowed_for_status_code(error.status_code):
         return Response(status_code=error.status_code, headers=error.headers)
     return _problem(request, error.status_code, str(error.detail), headers=error.headers)
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, error: HTTPException) -> None:
+    """Answer a request that the application does not see."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})  # uvicorn logs a response as an error
+        return
+    response = await http_error(HTTPConnection(scope), error)
+    await response(scope, receive, send)
 
 
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -2,12 +2,12 @@
 
 import re
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core import health
-from app.core.errors import http_error
+from app.core.errors import refuse
 from app.core.settings import CoreSettings
 
 PORT = re.compile(r":\d*$")
@@ -29,13 +29,15 @@ class AllowedHostsMiddleware:
         """Handle an ASGI connection."""
         if scope["type"] in {"http", "websocket"} and not self._is_allowed(scope):
             error = HTTPException(400, "The service does not answer to this host.")
-            response = await http_error(HTTPConnection(scope), error)
-            await response(scope, receive, send)
+            await refuse(scope, receive, send, error)
             return
         await self.app(scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
         if scope["path"].removeprefix(scope.get("root_path", "")) in health.PATHS:
             return True
-        host = PORT.sub("", dict(scope["headers"]).get(b"host", b"").decode("latin-1")).lower()
+        hosts = Headers(scope=scope).getlist("Host")
+        if len(hosts) != 1:  # https://www.rfc-editor.org/rfc/rfc9112#section-3.2-5
+            return False
+        host = PORT.sub("", hosts[0]).lower()
         return host in self.names or host.endswith(self.domains)

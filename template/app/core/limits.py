@@ -3,12 +3,11 @@
 import asyncio
 import re
 
-from fastapi import Request
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.errors import http_error
+from app.core.errors import refuse
 from app.core.settings import CoreSettings
 
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -38,8 +37,7 @@ class HeaderLimitMiddleware:
         """Handle an ASGI connection."""
         if scope["type"] in {"http", "websocket"} and (status := self._refusal(scope)):
             error = HTTPException(status, f"The limit is {self.max_size} bytes.", CLOSE)
-            response = await http_error(HTTPConnection(scope), error)
-            await response(scope, receive, send)
+            await refuse(scope, receive, send, error)
             return
         await self.app(scope, receive, send)
 
@@ -70,7 +68,7 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
 
-        is_json = b"json" in dict(scope["headers"]).get(b"content-type", b"").lower()
+        is_json = "json" in Headers(scope=scope).get("Content-Type", "").lower()
         json = bytearray()
         received = 0
         deadline: float | None = None
@@ -96,10 +94,8 @@ class BodyLimitMiddleware:
                 raise BodyError(413, f"The request body exceeds {self.max_size} bytes.", CLOSE)
             if is_json:
                 json.extend(chunk)
-                if complete and _has_more_values(json, self.max_values):
-                    raise BodyError(
-                        413, f"The request body contains more than {self.max_values} values."
-                    )
+                if complete:
+                    _check_json(json, self.max_values)
             return message
 
         async def watched_send(message: Message) -> None:
@@ -112,11 +108,12 @@ class BodyLimitMiddleware:
         except BodyError as error:  # a middleware of the service read the body
             if started:
                 raise
-            response = await http_error(Request(scope), error)
-            await response(scope, receive, send)
+            await refuse(scope, receive, send, error)
 
 
-def _has_more_values(json: bytearray, limit: int) -> bool:
-    if json.count(b",") < limit:
-        return False
-    return STRING.sub(b"", json).count(b",") >= limit  # without the commas in strings
+def _check_json(json: bytearray, limit: int) -> None:
+    if b"\0" in json:  # of UTF-16 and UTF-32, which Python would accept
+        raise BodyError(400, "The request body must be UTF-8.")
+    # The commas in strings do not count.
+    if json.count(b",") >= limit and STRING.sub(b"", json).count(b",") >= limit:
+        raise BodyError(413, f"The request body contains more than {limit} values.")

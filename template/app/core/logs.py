@@ -15,6 +15,8 @@ from structlog.typing import Processor
 from app.core.settings import CoreSettings
 
 REQUEST_ID_HEADER = "X-Request-ID"
+PROBES = ("/health/live", "/health/ready")
+"""Paths that are requested every few seconds."""
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 """Request IDs accepted from clients; other characters could be used to forge log lines."""
 
@@ -63,6 +65,8 @@ def configure_logging(settings: CoreSettings) -> None:
 class RequestLogMiddleware:
     """Assigns an ID to each request, and logs the request when it completes.
 
+    Successful probes are logged at the level DEBUG.
+
     The ID is the client's `X-Request-ID` or a random one. It is added to the response
     headers, to all log lines of the request, and to `request.state.request_id`.
 
@@ -100,11 +104,14 @@ class RequestLogMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            self.logger.info(
+            path = scope["path"]
+            is_probe = path.removeprefix(scope.get("root_path", "")) in PROBES
+            log = self.logger.debug if is_probe and status < 400 else self.logger.info
+            log(
                 "request",
                 client=(scope.get("client") or [None])[0],
                 method=scope["method"],
-                path=quote(scope["path"]),  # can contain terminal control characters
+                path=quote(path),  # can contain terminal control characters
                 status=status,
                 milliseconds=round((time.perf_counter() - started) * 1000, 2),
             )

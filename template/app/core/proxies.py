@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core.settings import CoreSettings
 
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
+MAPPED = "::ffff:"
 REWRITTEN = 0
 """Port of a client whose address the server has taken from `X-Forwarded-For`."""
 
@@ -30,8 +31,10 @@ class ProxyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI connection."""
-        if scope["type"] in {"http", "websocket"} and self._is_from_proxy(scope):
-            _use_forwarded_host(scope)
+        if scope["type"] in {"http", "websocket"}:
+            _unmap_client(scope)
+            if self._is_from_proxy(scope):
+                _use_forwarded_host(scope)
         await self.proxied(scope, receive, send)  # type: ignore[arg-type]
 
     def _is_from_proxy(self, scope: Scope) -> bool:
@@ -47,6 +50,13 @@ class ProxyMiddleware:
                 scope["path"] = root + path
                 scope["raw_path"] = root.encode() + scope.get("raw_path", path.encode())
         await self.app(scope, receive, send)
+
+
+def _unmap_client(scope: Scope) -> None:
+    """Write an IPv4 address as one; a socket for both versions has it mapped to IPv6."""
+    host, port = scope.get("client") or (None, None)
+    if host and host.startswith(MAPPED) and "." in host:
+        scope["client"] = (host.removeprefix(MAPPED), port)
 
 
 def _use_forwarded_host(scope: Scope) -> None:

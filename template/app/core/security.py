@@ -28,10 +28,11 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                # Only the service knows what its pages load.
-                is_page = headers.get("Content-Type", "").startswith(PAGES)
-                policy = NOT_FRAMED if is_page else NOTHING_LOADED
-                headers.setdefault("Content-Security-Policy", policy)
+                if message["status"] != 304:  # its headers replace those of the cached response
+                    # Only the service knows what its pages load.
+                    is_page = headers.get("Content-Type", "").startswith(PAGES)
+                    policy = NOT_FRAMED if is_page else NOTHING_LOADED
+                    headers.setdefault("Content-Security-Policy", policy)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "same-origin")
                 if self.hsts and scope.get("scheme") == "https":

@@ -53,10 +53,7 @@ class Shutdown:
 
     @contextmanager
     def on_sigterm(self) -> Iterator[None]:
-        """Drain when the server receives SIGTERM; its own handler runs afterwards.
-
-        Another SIGTERM ends the draining.
-        """
+        """Drain when the server receives SIGTERM; its own handler runs afterwards."""
         handle = signal.getsignal(signal.SIGTERM)
         if not callable(handle) or threading.current_thread() is not threading.main_thread():
             yield
@@ -82,9 +79,9 @@ class Shutdown:
                 end = loop.call_later(drain_timeout, begin_and_handle, number, None)
 
         def drain(number: int, frame: FrameType | None) -> None:
-            if self.draining or not drain_timeout:
+            if not drain_timeout:
                 begin_and_handle(number, frame)
-            else:
+            elif not self.draining:  # workers get a signal to their process group twice
                 self.draining = True
                 loop.call_soon_threadsafe(wait, number, context=context)
 

@@ -57,8 +57,14 @@ def _latest_tag() -> str | None:
     return tags[0] if tags else None
 
 
-def _extract(commit: str, folder: Path) -> Path:
-    """Copy the migrations of a commit into a folder, and return the path of the copy."""
+def _extract(commit: str, folder: Path) -> Path | None:
+    """Copy the migrations of a commit into a folder.
+
+    Returns:
+        The path of the copy, or None if the commit has no migrations.
+    """
+    if b".py" not in _git("ls-tree", "--name-only", commit, "migrations/versions/"):
+        return None
     archive = BytesIO(_git("archive", "--format=tar", commit, "migrations"))
     with tarfile.open(fileobj=archive) as files:
         files.extractall(folder, filter="data")
@@ -88,12 +94,15 @@ def _migrate(connection: Connection, released: Path | None) -> None:
     config = alembic_config(connection)
     config.stdout = sys.stderr
     refuse_branches(config)
-    done, start = [], "base"
+    done: list[str] = []
     if released:
         old = alembic_config(connection)
         old.set_main_option("script_location", str(released).replace("%", "%%"))
-        command.upgrade(old, "head")
-        done, start = _revisions(old), heads(old)[0]
+        command.upgrade(old, "heads")
+        done = _revisions(old)
+    new = [revision for revision in _revisions(config) if revision not in done]
+    for revision in heads(old) if released else []:
+        _refuse_earlier(config, revision, new)
 
     statements: list[tuple[bool, str]] = []
 
@@ -103,14 +112,27 @@ def _migrate(connection: Connection, released: Path | None) -> None:
             statements.append((options.get("isolation_level") != "AUTOCOMMIT", statement.strip()))
 
     event.listen(connection, "before_cursor_execute", note, named=True)
-    for revision in _revisions(config):
-        if revision not in done:
-            command.upgrade(config, revision)
+    for revision in new:
+        command.upgrade(config, revision)
     event.remove(connection, "before_cursor_execute", note)
     _print(statements)
 
     command.check(config)
-    command.downgrade(config, start)
+    scripts = ScriptDirectory.from_config(config)
+    for revision in reversed(new):
+        # One at a time, because others can be in parallel. A merge has several ways back.
+        before = scripts.get_revision(revision).down_revision
+        command.downgrade(config, before[0] if isinstance(before, tuple) else f"{revision}@-1")
+
+
+def _refuse_earlier(config: Config, head: str, new: list[str]) -> None:
+    """Fail if a new migration comes before a released one."""
+    for script in ScriptDirectory.from_config(config).iterate_revisions(head, "base"):
+        if script.revision in new:
+            raise CommandError(
+                f"Migration {script.revision} comes before {head}, which is released, so deployed "
+                f"databases would never run it: set its down_revision to {head}."
+            )
 
 
 def _revisions(config: Config) -> list[str]:
@@ -126,7 +148,8 @@ def _print(statements: list[tuple[bool, str]]) -> None:
         if in_transaction:
             texts = ["BEGIN", *texts, "COMMIT"]
         for text in texts:
-            print(f"{text};\n")  # noqa: T201
+            end = "\n;" if "--" in text.rpartition("\n")[2] else ";"  # a comment would hide it
+            print(f"{text}{end}\n")  # noqa: T201
 
 
 if __name__ == "__main__":

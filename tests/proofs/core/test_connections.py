@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -44,10 +44,13 @@ async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Strea
     )
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        async with asyncio.timeout(5):
-            yield reader, writer
-        writer.close()
-        await writer.wait_closed()
+        try:
+            async with asyncio.timeout(5):
+                yield reader, writer
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def status(reader: asyncio.StreamReader) -> bytes:
@@ -125,5 +128,7 @@ async def test_slow_headers_of_the_next_request_are_refused() -> None:
 async def test_response_is_not_followed_by_another() -> None:
     """A client that sends headers while it receives a response loses the connection."""
     async with connected() as (reader, writer):
-        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /" + b"x" * 2 * MAX_SIZE)
+        for part in (b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /", b"x" * 2 * MAX_SIZE):
+            writer.write(part)
+            await asyncio.sleep(0.01)
         assert b"431" not in await reader.read()

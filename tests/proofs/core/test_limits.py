@@ -166,6 +166,39 @@ async def test_values_of_a_json_body_are_limited(
     assert response.json() == len(body) or "more than 3 values" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be"])
+async def test_json_is_utf_8(settings: CoreSettings, encoding: str) -> None:
+    """In other encodings, a byte of a character can look like a quotation mark."""
+    body = '["\u2261", 1, 2, 3, 4, 5]'.encode(encoding)
+    app = create_app(settings.model_copy(update={"max_json_values": 3}))
+
+    @app.post("/sum")
+    async def total(values: list[int | str]) -> int:
+        return len(values)
+
+    async with running(app) as client:
+        headers = {"Content-Type": "application/json"}
+        response = await client.post("/sum", content=body, headers=headers)
+
+    assert response.status_code == 400
+    assert response.json()["detail"] == "The request body must be UTF-8."
+
+
+async def test_first_content_type_counts(settings: CoreSettings) -> None:
+    """It is the one that FastAPI uses."""
+    app = create_app(settings.model_copy(update={"max_json_values": 3}))
+
+    @app.post("/sum")
+    async def total(values: list[int]) -> int:
+        return len(values)
+
+    headers = [("Content-Type", "application/json"), ("Content-Type", "text/plain")]
+    async with running(app) as client:
+        response = await client.post("/sum", content=b"[1, 2, 3, 4]", headers=headers)
+
+    assert response.status_code == 413
+
+
 async def test_hanging_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait() -> None:
         await asyncio.sleep(10)

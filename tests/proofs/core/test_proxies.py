@@ -42,6 +42,10 @@ async def get(app: FastAPI, peer: Any, path: str = "/seen", **headers: str) -> A
         (("127.0.0.1",), "10.1.2.3", False),
         (("10.0.0.0/8",), "127.0.0.1", False),
         ((), "127.0.0.1", False),
+        (("127.0.0.1",), "::ffff:127.0.0.1", True),
+        (("10.0.0.0/8",), "::ffff:10.1.2.3", True),
+        (("2001:db8::/32",), "2001:db8::1", True),
+        (("127.0.0.1",), "::ffff:10.1.2.3", False),
     ],
 )
 async def test_only_proxies_are_believed(
@@ -52,7 +56,9 @@ async def test_only_proxies_are_believed(
         response = await get(app, (peer, 4711))
     redirect = await get(app, (peer, 4711), "/seen/")
 
-    client, url = ("192.0.2.7", "https://www.example.com") if trusted else (peer, "http://internal")
+    client, url = "192.0.2.7", "https://www.example.com"
+    if not trusted:
+        client, url = peer.removeprefix("::ffff:"), "http://internal"
     assert response.json() == [client, f"{url}/seen"]
     assert redirect.headers["Location"] == f"{url}/seen"
     assert [entry["client"] for entry in logs] == [client]

@@ -6,7 +6,8 @@ import structlog
 from httpx2 import AsyncClient
 from structlog.testing import capture_logs
 
-from app.core import CoreSettings
+from app.core import CoreSettings, health
+from tests.proofs.kit import create_app, running
 from tests.proofs.logs import logging_configured
 
 
@@ -21,6 +22,34 @@ async def test_request_is_logged_with_its_id(client: AsyncClient) -> None:
     assert entry["path"] == "/health/live"
     assert entry["status"] == 200
     assert entry["milliseconds"] >= 0
+
+
+@pytest.mark.committed
+@pytest.mark.parametrize("root_path", ["", "/api"])
+@pytest.mark.parametrize("path", sorted(health.PATHS))
+async def test_successful_probes_are_logged_at_debug(
+    settings: CoreSettings, monkeypatch: pytest.MonkeyPatch, path: str, root_path: str
+) -> None:
+    """They would be most of the log of a service that is idle."""
+    app = create_app(settings.model_copy(update={"root_path": root_path}))
+    levels = []
+    async with running(app) as client:
+        for draining in (False, True):
+            app.state.shutdown.draining = draining
+            with capture_logs() as logs:
+                response = await client.get(path)
+            (entry,) = logs
+            levels.append((response.status_code, entry["log_level"]))
+
+    failed = (503, "info") if path == "/health/ready" else (200, "debug")
+    assert levels == [(200, "debug"), failed]
+
+
+async def test_other_requests_are_logged_at_info(client: AsyncClient) -> None:
+    with capture_logs() as logs:
+        await client.get("/health/other")
+
+    assert [entry["log_level"] for entry in logs] == ["info"]
 
 
 async def test_control_characters_in_a_path_are_escaped(client: AsyncClient) -> None:

@@ -28,6 +28,10 @@ def page_app(settings: CoreSettings, **changes: Any) -> FastAPI:
     async def worker() -> Response:
         return Response("fetch('/')", media_type="text/javascript")
 
+    @app.get("/unchanged")
+    async def unchanged() -> Response:
+        return Response(status_code=304)
+
     @app.get("/own")
     async def own(response: Response) -> None:
         response.headers[POLICY] = "sandbox"
@@ -51,6 +55,15 @@ async def test_every_response_has_the_headers(settings: CoreSettings, path: str)
 async def test_pages_of_the_service_can_load_scripts(settings: CoreSettings, path: str) -> None:
     async with running(page_app(settings)) as client:
         assert (await client.get(path)).headers[POLICY] == "frame-ancestors 'none'"
+
+
+async def test_cached_page_keeps_its_policy(settings: CoreSettings) -> None:
+    """The headers of a 304 replace those of the cached response, and it has no media type."""
+    async with running(page_app(settings)) as client:
+        headers = (await client.get("/unchanged")).headers
+
+    assert POLICY not in headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_own_headers_of_a_response_are_kept(settings: CoreSettings) -> None:

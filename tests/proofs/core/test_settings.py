@@ -44,7 +44,11 @@ def test_defaults() -> None:
         ("ALLOWED_HOSTS", "a.example:8000"),
         ("ALLOWED_HOSTS", "a.*.example"),
         ("FORWARDED_ALLOW_IPS", "proxy"),
+        ("SENTRY_DSN", "https://sentry.example"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("METRICS_PORT", "0"),
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+        ("FORWARDED_ALLOW_IPS", "*, 10.0.0.1"),
         ("ROOT_PATH", "api"),
         ("ROOT_PATH", "/api/"),
         ("HSTS_MAX_AGE", "-1"),
@@ -137,6 +141,11 @@ def test_wrong_url_is_explained(url: str, words: str) -> None:
     [
         ("CORS_ORIGINS", "https://a.example, http://localhost:5173", None),
         ("CORS_ORIGINS", "*", None),
+        (
+            "CORS_ORIGINS",
+            "https://a.example:443,http://b.example:80",
+            ("https://a.example", "http://b.example"),
+        ),
         ("ALLOWED_HOSTS", "A.example,*.b.example,[::1],", ("a.example", "*.b.example", "[::1]")),
         ("FORWARDED_ALLOW_IPS", "10.0.0.0/8, 192.0.2.1,::1", None),
         ("FORWARDED_ALLOW_IPS", "*", None),

@@ -119,15 +119,18 @@ async def test_slow_database_is_not_ready(
     assert response.json()["detail"] == "The database is busy or cannot be reached."
 
 
+@pytest.mark.parametrize(("uv", "prefix"), [("/usr/bin/uv", "uv run "), (None, "")])
 async def test_stale_schema_names_the_command(
-    client: AsyncClient, slug: str, monkeypatch: pytest.MonkeyPatch
+    client: AsyncClient, slug: str, monkeypatch: pytest.MonkeyPatch, uv: str | None, prefix: str
 ) -> None:
+    """Images and wheels have no uv."""
+    monkeypatch.setattr("app.core.distribution.shutil.which", lambda _: uv)
     pending(monkeypatch)
     response = await client.get("/health/ready")
 
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
-    assert f"uv run {slug} db upgrade" in response.json()["detail"]
+    assert f": run `{prefix}{slug} db upgrade`" in response.json()["detail"]
 
 
 def test_probe_responds_within_three_seconds() -> None:

@@ -35,7 +35,8 @@ def position(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(replica.Positions, "current", current)
     # MariaDB's own limit must be the shorter one.
-    monkeypatch.setattr(replica, "TIMEOUT", 0.5 if DATABASE == "postgresql" else 5)
+    monkeypatch.setattr(replica, "MAX_LAG", 0.5 if DATABASE == "postgresql" else 5)
+    monkeypatch.setattr(replica, "TIMEOUT", 5)
     return position
 
 
@@ -139,6 +140,23 @@ async def test_replica_is_used_again(
     events = [entry["event"] for entry in logs if "replica" in entry["event"]]
     assert events == [NOT_USED, USED_AGAIN]
     assert way.accepted == 1
+
+
+async def test_unknown_position_is_not_waited_for(
+    settings: CoreSettings, migrated_database: URL, way: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, one connection that hangs would stop all requests."""
+
+    async def hang(_: replica.Positions) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(replica.Positions, "current", hang)
+    monkeypatch.setattr(replica, "TIMEOUT", 0.1)
+    app = app_with(settings, database_url=migrated_database, database_read_url=way.url)
+    async with running(app) as client, asyncio.timeout(5):
+        assert await read(client, 3) == {200}
+        assert way.accepted == 0
 
 
 async def test_reads_need_the_primary(

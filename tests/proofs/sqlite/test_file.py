@@ -41,7 +41,8 @@ async def test_only_upgrade_creates_the_file(
 ) -> None:
     refused = await run(*command, url=missing)
 
-    assert "app.db does not exist, `uv run " in str(refused)
+    assert "app.db does not exist, `" in str(refused)
+    assert " db upgrade` creates it" in str(refused)
     assert not Path(str(missing.database)).exists()
     assert await run("db", "upgrade", url=missing) == 0
     assert await run("db", "check", url=missing) == 0

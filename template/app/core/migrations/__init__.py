@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.core import features
 from app.core.database import Base
 from app.core.dialect import error_code
-from app.core.distribution import distribution
+from app.core.distribution import command_line
 from app.core.engine import open_engine
 from app.core.errors import error_reason
 from app.core.migrations.autogenerate import is_ignored, order_steps, render_type
@@ -63,7 +63,7 @@ def refuse_branches(config: Config) -> None:
     if len(parallel := heads(config)) > 1:
         raise CommandError(
             f"The migrations {' and '.join(parallel)} were written in parallel: "
-            f"run `{_command('merge')}` to merge them."
+            f"run `{command_line('db merge')}` to merge them."
         )
 
 
@@ -160,11 +160,7 @@ async def state(connection: AsyncConnection) -> State:
 
 def pending_message() -> str:
     """Return the message about pending migrations, with the command to apply them."""
-    return f"The database schema is out of date: run `{_command('upgrade')}`."
-
-
-def _command(name: str) -> str:
-    return f"uv run {distribution()[0]} db {name}"
+    return f"The database schema is out of date: run `{command_line('db upgrade')}`."
 
 
 async def report(engine: AsyncEngine) -> None:

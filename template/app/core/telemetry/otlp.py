@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
-from weakref import WeakValueDictionary
 
 import structlog
 from fastapi import FastAPI
@@ -27,8 +26,8 @@ from app.core.pool import ObservedPool
 tracer = trace.get_tracer("app.core")
 meter = metrics.get_meter("app.core")
 WORD = re.compile(r"\W*(\w+)")
-pools: WeakValueDictionary[str, ObservedPool] = WeakValueDictionary()
-"""The pools that metrics describe, by name."""
+pools: dict[str, ObservedPool] = {}
+"""The pools that metrics describe, by name; also at the end, after they were closed."""
 
 
 def install(app: FastAPI, endpoint: str) -> None:

@@ -16,7 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 TIMEOUT = 1.0
-"""Seconds for connecting to the replica, and for the replica to catch up."""
+"""Seconds for connecting to the replica, and for the primary to answer."""
+
+MAX_LAG = 0.25
+"""Seconds for the replica to catch up; in the meantime, a request occupies a connection."""
 
 PAUSE = 5.0
 """Seconds on the primary, after the replica could not be used."""
@@ -89,7 +92,7 @@ class Replica:
         if self._is_usable():
             if self._failed:  # one request at a time tries
                 self._pause()
-            if connection := self._attempt(connect):
+            if connection := self._attempt(connect, TIMEOUT):
                 return connection
         record.info["primary"] = True
         borrowed = self._primary.raw_connection()
@@ -109,20 +112,20 @@ class Replica:
         if record.info.get("primary", False):
             fits = not self._is_usable()
         else:
-            fits = self._is_usable() and bool(self._attempt(wait))
+            fits = self._is_usable() and bool(self._attempt(wait, MAX_LAG))
         if not fits:
             raise DisconnectionError
 
-    def _attempt(self, use: Callable[[str], T]) -> T | None:
+    def _attempt(self, use: Callable[[str], T], timeout: float) -> T | None:
         """Use the replica; return None if it fails."""
-        position = await_only(self._positions.current())  # without the primary, requests fail
         try:
-            result = await_only(asyncio.wait_for(greenlet_spawn(use, position), TIMEOUT))
+            position = await_only(asyncio.wait_for(self._positions.current(), TIMEOUT))
+            result = await_only(asyncio.wait_for(greenlet_spawn(use, position), timeout))
         except Exception as error:  # drivers have many kinds
             self._pause()
             if not self._failed:
                 self._failed = True
-                reason = str(error) or "it has not caught up"
+                reason = str(error) or f"it was not ready within {timeout:g} seconds"
                 logger.warning("replica not used", reason=reason, seconds=PAUSE)
             return None
         self._paused_until = 0.0
