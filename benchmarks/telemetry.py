@@ -1,17 +1,15 @@
 """Compare reading a row with and without telemetry."""
 
 import asyncio
-import threading
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import request
 
 import measuring
 from support import programs
+from support.collector import collecting
 from support.databases import serve
 from support.projects import Project
 
@@ -33,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
 
     shares = []
-    with measuring.template() as (template, folder), collector() as url:
+    with measuring.template() as (template, folder), collecting() as (url, _):
         for database in measuring.chosen(options.database, DATABASES):
             project = measuring.make_project(template, folder / database, database)
             add_extras(project)
@@ -89,27 +87,6 @@ def measure(project: Project, url: str, options: Namespace) -> dict[str, float]:
                     answered[name] += rate * (time.perf_counter() - started)
                     used[name] += measuring.cpu_seconds(process) - before
     return {name: used[name] / answered[name] for name in kinds}
-
-
-@contextmanager
-def collector() -> Iterator[str]:
-    """Run a server that accepts everything, and yield its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 if __name__ == "__main__":

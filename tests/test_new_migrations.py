@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -18,8 +19,8 @@ MIGRATION = '''"""Change songs."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "aaaaaaaaaaaa"
-down_revision = "{down}"
+revision = "{revision}"
+down_revision = {down!r}
 branch_labels = None
 depends_on = None
 
@@ -77,16 +78,32 @@ def released(project: Project) -> Path:
     return file
 
 
+def revision_of(text: str) -> str:
+    """Return the ID in a migration."""
+    return str(re.findall(r'revision(?:: str)? = "(\w+)"', text)[0])
+
+
+def migration(
+    down: str | tuple[str, ...] | None,
+    *,
+    revision: str = "aaaaaaaaaaaa",
+    upgrade: str = "pass",
+    downgrade: str = "pass",
+) -> str:
+    """Return the text of a migration."""
+    return MIGRATION.format(
+        revision=revision,
+        down=down,
+        upgrade=indent(upgrade, "    "),
+        downgrade=indent(downgrade, "    "),
+    )
+
+
 def add(project: Project, upgrade: str, downgrade: str = "pass") -> None:
     """Add a migration after the one of the release."""
-    (down,) = re.findall(r'revision(?:: str)? = "(\w+)"', released(project).read_text("utf-8"))[:1]
-    text = MIGRATION.format(
-        down=down,
-        upgrade="\n".join(f"    {line}" for line in upgrade.splitlines()),
-        downgrade=f"    {downgrade}",
-    )
+    down = revision_of(released(project).read_text("utf-8"))
     file = project.path / "migrations" / "versions" / "new.py"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(migration(down, upgrade=upgrade, downgrade=downgrade), encoding="utf-8")
 
 
 def run(project: Project, *arguments: str) -> Finished:
@@ -142,24 +159,18 @@ def test_parallel_migration_is_reverted_too(
 ) -> None:
     """It was written at the same time as the released one, and merged later."""
     project = make(first_of("sqlite"))
-    base = released(project).read_text("utf-8")
-    parallel = MIGRATION.format(down="", upgrade="    pass", downgrade="    op.drop_table('none')")
-    parallel = parallel.replace('down_revision = ""', "down_revision = None")
+    first = revision_of(released(project).read_text("utf-8"))
     versions = project.path / "migrations" / "versions"
-    (versions / "parallel.py").write_text(parallel, encoding="utf-8")
-    (first,) = re.findall(r'revision(?:: str)? = "(\w+)"', base)[:1]
-    merge = MIGRATION.format(down="", upgrade="    pass", downgrade="    pass")
-    merge = merge.replace('"aaaaaaaaaaaa"', '"bbbbbbbbbbbb"')
-    merge = merge.replace('down_revision = ""', f'down_revision = ("{first}", "aaaaaaaaaaaa")')
+    broken = migration(None, downgrade="op.drop_table('none')")
+    (versions / "parallel.py").write_text(broken, encoding="utf-8")
+    merge = migration((first, "aaaaaaaaaaaa"), revision="bbbbbbbbbbbb")
     (versions / "merge.py").write_text(merge, encoding="utf-8")
 
     refused = run(project)
     assert refused.exit_code == 1, refused.report()
     assert "no such table: none" in refused.stderr
 
-    (versions / "parallel.py").write_text(
-        parallel.replace("op.drop_table('none')", "pass"), encoding="utf-8"
-    )
+    (versions / "parallel.py").write_text(migration(None), encoding="utf-8")
     accepted = run(project)
     assert accepted.exit_code == 0, accepted.report()
 
@@ -170,13 +181,11 @@ def test_migration_before_a_released_one_is_refused(
     """Databases that have the released one never run it."""
     project = make(first_of("sqlite"))
     file = released(project)
-    earlier = MIGRATION.format(down="", upgrade="    pass", downgrade="    pass")
-    earlier = earlier.replace('down_revision = ""', "down_revision = None")
     text = file.read_text("utf-8")
     assert "down_revision = None" in text or "down_revision: str | None = None" in text
     text = re.sub(r"^(down_revision.*) = None", r'\1 = "aaaaaaaaaaaa"', text, flags=re.MULTILINE)
     file.write_text(text, encoding="utf-8")
-    file.with_name("earlier.py").write_text(earlier, encoding="utf-8")
+    file.with_name("earlier.py").write_text(migration(None), encoding="utf-8")
 
     refused = run(project)
 

@@ -3,17 +3,16 @@
 import os
 import re
 import signal
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from support import programs
+from support.collector import collecting
 from support.projects import Project
 from support.questions import first_of
 from support.services import running
@@ -53,23 +52,8 @@ def add_extras(project: Project, *names: str) -> None:
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[bytes]]]:
     """The URL of a collector, and what it has received."""
-    received: list[bytes] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", received
-        server.shutdown()
-        thread.join()
+    with collecting() as collector:
+        yield collector
 
 
 def test_extras_are_asked_for_and_typed(project: Project) -> None:
